@@ -1,0 +1,36 @@
+"""Every option, a module a domain: typed, ranged, documented beside its default."""
+
+from kinfolk.settings.association import AssociationSettings
+from kinfolk.settings.cleaning import CleaningSettings
+from kinfolk.settings.features import FeatureSettings, FeedSettings
+from kinfolk.settings.ingest import EventSource, FileSource, IngestSettings, ItemSource, SourceSettings
+from kinfolk.settings.learning import EmbeddingSettings, LearningSettings, Modality
+from kinfolk.settings.report import ReportSettings
+from kinfolk.settings.section import Section
+from kinfolk.settings.similarity import JoinSettings
+from kinfolk.settings.storage import LakeSettings, LimitSettings, SparkSettings, TrackingSettings
+from kinfolk.settings.tree import Settings, load_settings
+
+__all__ = [
+    "AssociationSettings",
+    "CleaningSettings",
+    "EmbeddingSettings",
+    "EventSource",
+    "FeatureSettings",
+    "FeedSettings",
+    "FileSource",
+    "IngestSettings",
+    "ItemSource",
+    "JoinSettings",
+    "LakeSettings",
+    "LearningSettings",
+    "LimitSettings",
+    "Modality",
+    "ReportSettings",
+    "Section",
+    "Settings",
+    "SourceSettings",
+    "SparkSettings",
+    "TrackingSettings",
+    "load_settings",
+]

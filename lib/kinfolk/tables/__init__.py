@@ -1,0 +1,1 @@
+"""Tables: their contracts, how Spark writes them, how they are read without a JVM."""

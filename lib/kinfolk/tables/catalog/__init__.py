@@ -1,0 +1,57 @@
+"""Every table there is, a module a domain; `CATALOG` lists them in the order in which the data goes."""
+
+from kinfolk.tables.catalog.association import ASSOCIATION_RULES, FREQUENT_ITEMSETS
+from kinfolk.tables.catalog.events import CLEAN_EVENTS, RAW_EVENTS
+from kinfolk.tables.catalog.items import (
+    CLEAN_ITEMS,
+    ITEM_EMBEDDINGS,
+    ITEM_FEATURES,
+    RAW_ITEMS,
+    TEXT_VOCABULARY,
+    TRAINING_METRICS,
+)
+from kinfolk.tables.catalog.operations import JOB_RUNS, REJECTED_ROWS
+from kinfolk.tables.catalog.similarity import ITEM_COPIES, ITEM_GROUPS, ITEM_NEIGHBORS, SIMILAR_PAIRS
+from kinfolk.tables.contract import Table
+
+CATALOG: dict[str, Table] = {
+    table.name: table
+    for table in (
+        RAW_ITEMS,
+        RAW_EVENTS,
+        CLEAN_ITEMS,
+        CLEAN_EVENTS,
+        REJECTED_ROWS,
+        TEXT_VOCABULARY,
+        ITEM_FEATURES,
+        TRAINING_METRICS,
+        ITEM_EMBEDDINGS,
+        SIMILAR_PAIRS,
+        ITEM_NEIGHBORS,
+        ITEM_COPIES,
+        ITEM_GROUPS,
+        FREQUENT_ITEMSETS,
+        ASSOCIATION_RULES,
+        JOB_RUNS,
+    )
+}
+
+__all__ = [
+    "ASSOCIATION_RULES",
+    "CATALOG",
+    "CLEAN_EVENTS",
+    "CLEAN_ITEMS",
+    "FREQUENT_ITEMSETS",
+    "ITEM_COPIES",
+    "ITEM_EMBEDDINGS",
+    "ITEM_FEATURES",
+    "ITEM_GROUPS",
+    "ITEM_NEIGHBORS",
+    "JOB_RUNS",
+    "RAW_EVENTS",
+    "RAW_ITEMS",
+    "REJECTED_ROWS",
+    "SIMILAR_PAIRS",
+    "TEXT_VOCABULARY",
+    "TRAINING_METRICS",
+]
