@@ -1,0 +1,1 @@
+"""The engines that carry the work: Spark sessions and Horovod ranks."""

@@ -1,0 +1,120 @@
+"""The lake without a JVM: where each table lies, pinned snapshots, reads, and the small writes of job_runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from kinfolk.errors import LakeBusyError, NotFoundError, UnsupportedTableError
+from kinfolk.tables.contract import Table
+
+_COMMIT_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a table: which table, where, and how many rows it holds."""
+
+    table: str
+    path: str
+    table_id: str
+    version: int
+    rows: int
+
+
+class Lake:
+    """One folder that holds a folder for each table.
+
+    `root` is a local path or any URI that both Hadoop and Arrow understand; names starting with an underscore below it
+    (`_staging`, `_reports`, …) are not tables.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.is_local = not re.match(r"^[a-z][a-z0-9+.-]*://", root) or root.startswith("file://")
+        self.root = os.path.abspath(unquote(urlsplit(root).path) if root.startswith("file://") else root) if self.is_local else root.rstrip("/")
+
+    def path(self, name: str) -> str:
+        """Where a table, or a folder beside the tables, lies."""
+        return f"{self.root}/{name}"
+
+    def exists(self, table: Table) -> bool:
+        return DeltaTable.is_deltatable(self._uri(table))
+
+    def open(self, table: Table, version: int | None = None) -> DeltaTable:
+        """Open a table at a version, by default the newest. Raises NotFoundError naming what to run."""
+        try:
+            return DeltaTable(self._uri(table), version=version)
+        except TableNotFoundError:
+            raise NotFoundError(
+                f"there is no table {table.name} in the lake {self.root}; run the job that writes it "
+                "(`kinfolk run --settings FILE` runs all), or give the right lake with --set lake.root=PATH"
+            ) from None
+        except DeltaError as error:
+            if version is None:
+                raise
+            raise NotFoundError(f"table {table.name} has no version {version} any more: {error}") from None
+
+    def snapshot(self, table: Table, version: int | None = None) -> Snapshot:
+        """Pin a version of a table; its rows come from the log, no data is read."""
+        opened = self.open(table, version)
+        return Snapshot(table.name, self.path(table.name), str(opened.metadata().id), opened.version(), count_rows(opened))
+
+    def read(
+        self,
+        table: Table,
+        columns: Sequence[str] | None = None,
+        filters: Any = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """Read a table into memory; `filters` are pyarrow's (column, operator, value) triples or an expression."""
+        opened = self.open(table, version)
+        return opened.to_pyarrow_table(columns=list(columns) if columns is not None else None, filters=filters)
+
+    def replace_rows(self, table: Table, rows: pa.Table, predicate: str) -> None:
+        """Put `rows` in the place of those that meet the predicate, as one commit; makes the table where it is not.
+
+        Raises LakeBusyError when other writers win again and again.
+        """
+        rows = rows.cast(table.arrow_schema())
+        for _ in range(_COMMIT_ATTEMPTS):
+            try:
+                self._create(table)
+                write_deltalake(self._uri(table), rows, mode="overwrite", predicate=predicate)
+                return
+            except CommitFailedError:
+                continue
+        raise LakeBusyError(f"{_COMMIT_ATTEMPTS} commits to {table.name} lost against other writers; run again later")
+
+    def _create(self, table: Table) -> None:
+        if not self.exists(table):
+            DeltaTable.create(
+                self._uri(table),
+                table.arrow_schema(),  # type: ignore[arg-type]
+                mode="ignore",
+                description=table.meaning,
+                configuration=dict(table.table_properties),
+            )
+
+    def _uri(self, table: Table) -> str:
+        # Hadoop says s3a:// where the rest of the world says s3://.
+        return re.sub(r"^s3a://", "s3://", self.path(table.name))
+
+
+def count_rows(table: DeltaTable) -> int:
+    """Rows of an open table, from the statistics in its log. Raises UnsupportedTableError where there are none."""
+    counts = pa.table(table.get_add_actions(flatten=True)).column("num_records")
+    if counts.null_count:
+        raise UnsupportedTableError(
+            f"{table.table_uri}: {counts.null_count} files carry no row count; rewrite the table with a writer that "
+            "keeps statistics (delta.dataSkippingNumIndexedCols above 0)"
+        )
+    return int(pc.sum(counts).as_py() or 0)

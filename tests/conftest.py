@@ -1,0 +1,46 @@
+"""Fixtures that all tests share.
+
+Starting a JVM takes seconds, so there is one Spark session for the whole run: small heap, two cores, few partitions.
+Tests keep apart by working each in a lake of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kinfolk.settings import Settings, SparkSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """The one Spark session, with Delta."""
+    from kinfolk.engines.spark import build_session
+
+    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 1500m pyspark-shell")
+    session = build_session("kinfolk-tests", SparkSettings(master="local[2]", shuffle_partitions=2))
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    """Root of an empty lake."""
+    return str(tmp_path / "lake")
+
+
+@pytest.fixture
+def make_settings(lake: str) -> Callable[..., Settings]:
+    """Make settings for the test's lake from sections given as mappings: `make_settings(similarity={"threshold": 0.8})`."""
+
+    def make(**sections: Any) -> Settings:
+        return Settings.model_validate({"lake": {"root": lake}} | sections)
+
+    return make
