@@ -18,7 +18,10 @@ class Section(BaseModel):
 
 
 def expand_path(path: object) -> object:
-    """Replace a leading `~` and `${NAME}` or `${NAME:-default}` in a path by the home folder and the environment."""
+    """Replace a leading `~` and `${NAME}` or `${NAME:-default}` in a path by the home folder and the environment.
+
+    A default may hold another such name: `${KINFOLK_CACHE:-${XDG_CACHE_HOME:-~/.cache}/kinfolk}`.
+    """
     if not isinstance(path, str):
         return path
 
@@ -32,8 +35,10 @@ def expand_path(path: object) -> object:
             )
         return found
 
-    expanded = re.sub(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}", look_up, path)
-    return os.path.expanduser(expanded)
+    innermost = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^${}]*))?\}")
+    while innermost.search(path):
+        path = innermost.sub(look_up, path)
+    return os.path.expanduser(path)
 
 
 Path = Annotated[str, BeforeValidator(expand_path), Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
