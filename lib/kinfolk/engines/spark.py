@@ -20,9 +20,6 @@ _EVERYWHERE = {
     "spark.sql.session.timeZone": "UTC",
     # A second copy of a task would be a second rank of a training, or a second writer of a file.
     "spark.speculation": "false",
-    "spark.ui.showConsoleProgress": "false",
-    # Map columns of a Python worker's result by name would be safer, but Arrow batches carry positions only.
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
 }
 
 # One machine has no use for hundreds of tiny partitions, a web server or a name that others can reach.
@@ -58,9 +55,19 @@ def build_session(application: str, settings: SparkSettings) -> SparkSession:
         wanted["spark.sql.warehouse.dir"] = os.path.join(tempfile.gettempdir(), "kinfolk-warehouse")
     for name, value in wanted.items():
         conf.setIfMissing(name, value)
+    if not _is_submitted():
+        # Spark sets this itself for what it takes for a shell; progress is reported by the run.
+        conf.set("spark.ui.showConsoleProgress", "false")
     session = SparkSession.builder.config(conf=conf).getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    if not _is_submitted():
+        # A failed task comes back as an exception, which the run explains in one line and keeps whole in a file.
+        session.sparkContext.setLogLevel("OFF")
     return session
+
+
+def _is_submitted() -> bool:
+    """Whether spark-submit started this process, rather than the process its JVM."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 def _spark_home() -> str:
@@ -71,7 +78,7 @@ def _spark_home() -> str:
 
 def _require_java() -> None:
     """Fail early and clearly; under spark-submit the JVM is there already."""
-    if "PYSPARK_GATEWAY_PORT" in os.environ:
+    if _is_submitted():
         return
     home = os.environ.get("JAVA_HOME")
     java = os.path.join(home, "bin", "java") if home else shutil.which("java")

@@ -74,7 +74,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"the settings file {path} cannot be read: {error.strerror}; give --settings FILE") from None
+        raise SettingsError(
+            f"the settings file {path} cannot be read: {error.strerror}; give --settings FILE"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"the settings file {path} is not YAML: {error}") from None
     if values is None:

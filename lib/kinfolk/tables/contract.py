@@ -83,7 +83,8 @@ class Table:
     def ddl(self, *, location: str) -> str:
         """The statement that creates the table in Spark SQL, with NOT NULL, comments and properties."""
         lines = [
-            f"  `{c.name}` {c.type}{'' if c.nullable else ' NOT NULL'} COMMENT {quote_sql(c.meaning)}" for c in self.columns
+            f"  `{c.name}` {c.type}{'' if c.nullable else ' NOT NULL'} COMMENT {quote_sql(c.meaning)}"
+            for c in self.columns
         ]
         partition = f"\nPARTITIONED BY ({', '.join(self.partition_by)})" if self.partition_by else ""
         properties = ", ".join(f"{quote_sql(k)} = {quote_sql(v)}" for k, v in sorted(self.table_properties.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -11,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from kinfolk.errors import LakeBusyError, NotFoundError, UnsupportedTableError
-from kinfolk.tables.contract import Table
+from kinfolk.errors import ContractError, LakeBusyError, NotFoundError, UnsupportedTableError
+from kinfolk.tables.contract import Table, mismatches
 
 _COMMIT_ATTEMPTS = 5
 
@@ -40,7 +41,11 @@ class Lake:
 
     def __init__(self, root: str) -> None:
         self.is_local = not re.match(r"^[a-z][a-z0-9+.-]*://", root) or root.startswith("file://")
-        self.root = os.path.abspath(unquote(urlsplit(root).path) if root.startswith("file://") else root) if self.is_local else root.rstrip("/")
+        self.root = (
+            os.path.abspath(unquote(urlsplit(root).path) if root.startswith("file://") else root)
+            if self.is_local
+            else root.rstrip("/")
+        )
 
     def path(self, name: str) -> str:
         """Where a table, or a folder beside the tables, lies."""
@@ -66,7 +71,9 @@ class Lake:
     def snapshot(self, table: Table, version: int | None = None) -> Snapshot:
         """Pin a version of a table; its rows come from the log, no data is read."""
         opened = self.open(table, version)
-        return Snapshot(table.name, self.path(table.name), str(opened.metadata().id), opened.version(), count_rows(opened))
+        return Snapshot(
+            table.name, self.path(table.name), str(opened.metadata().id), opened.version(), count_rows(opened)
+        )
 
     def read(
         self,
@@ -87,22 +94,45 @@ class Lake:
         rows = rows.cast(table.arrow_schema())
         for _ in range(_COMMIT_ATTEMPTS):
             try:
-                self._create(table)
+                self.prepare(table)
                 write_deltalake(self._uri(table), rows, mode="overwrite", predicate=predicate)
                 return
             except CommitFailedError:
                 continue
         raise LakeBusyError(f"{_COMMIT_ATTEMPTS} commits to {table.name} lost against other writers; run again later")
 
-    def _create(self, table: Table) -> None:
+    def prepare(self, table: Table) -> None:
+        """Make the table as its contract says, or bring one that stands up to it where that is safe.
+
+        New nullable columns and checks are added; anything else that differs raises ContractError with what to do.
+        """
         if not self.exists(table):
             DeltaTable.create(
                 self._uri(table),
                 table.arrow_schema(),  # type: ignore[arg-type]
                 mode="ignore",
+                partition_by=list(table.partition_by),
                 description=table.meaning,
                 configuration=dict(table.table_properties),
             )
+        opened = self.open(table)
+        if problems := mismatches(table, column_types(opened)):
+            self._evolve(opened, table, problems)
+        standing = opened.metadata().configuration
+        missing = {name: check for name, check in table.checks.items() if f"delta.constraints.{name}" not in standing}
+        if missing:
+            opened.alter.add_constraint(missing)
+
+    def _evolve(self, opened: DeltaTable, table: Table, problems: list[str]) -> None:
+        standing = column_types(opened)
+        added = [column for column in table.columns if column.name not in standing]
+        if len(added) < len(problems) or not all(column.nullable for column in added):
+            raise ContractError(
+                f"table {table.name} at {self.path(table.name)} does not meet its contract: {'; '.join(problems)}. "
+                "Move its folder away and run again: the jobs make it anew from their inputs"
+            )
+        schema = pa.schema([table.arrow_schema().field(column.name) for column in added])
+        opened.alter.add_columns(Schema.from_arrow(schema).fields)  # type: ignore[arg-type]
 
     def _uri(self, table: Table) -> str:
         # Hadoop says s3a:// where the rest of the world says s3://.
@@ -118,3 +148,20 @@ def count_rows(table: DeltaTable) -> int:
             "keeps statistics (delta.dataSkippingNumIndexedCols above 0)"
         )
     return int(pc.sum(counts).as_py() or 0)
+
+
+_SPARK_NAMES = {"integer": "int", "long": "bigint"}
+
+
+def column_types(table: DeltaTable) -> dict[str, str]:
+    """Columns of an open table with their Spark SQL types."""
+    fields = json.loads(table.schema().to_json())["fields"]
+    return {field["name"]: _spark_type(field["type"]) for field in fields}
+
+
+def _spark_type(delta_type: Any) -> str:
+    if isinstance(delta_type, str):
+        return _SPARK_NAMES.get(delta_type, delta_type)
+    if delta_type["type"] == "array":
+        return f"array<{_spark_type(delta_type['elementType'])}>"
+    return "struct<" + ",".join(f"{f['name']}:{_spark_type(f['type'])}" for f in delta_type["fields"]) + ">"

@@ -31,7 +31,12 @@ ASSOCIATION_RULES = Table(
         Column("confidence", "double", "share of the antecedent's baskets that hold the consequent, 0 to 1"),
         Column("lift", "double", "confidence over the consequent's support; 1 for independence"),
         Column("leverage", "double", "support less what independence would give, -0.25 to 0.25"),
-        Column("conviction", "double", "(1 - consequent's support) / (1 - confidence); null where confidence is 1", nullable=True),
+        Column(
+            "conviction",
+            "double",
+            "(1 - consequent's support) / (1 - confidence); null where confidence is 1",
+            nullable=True,
+        ),
         Column("antecedent", "array<string>", "item ids, sorted"),
         Column("consequent", "array<string>", "item ids, sorted"),
         Column("antecedent_names", "array<string>", "their names, in the same order"),

@@ -37,7 +37,12 @@ CLEAN_EVENTS = Table(
         Column("item_name", "string", "name of the item; null where unknown", nullable=True),
         Column("event_time", "timestamp", "when, UTC; null where the source names no time column", nullable=True),
         Column("quantity", "int", "how many, above 0"),
-        Column("price", "decimal(18,4)", "price of one, above 0; null where the source names no price column", nullable=True),
+        Column(
+            "price",
+            "decimal(18,4)",
+            "price of one, above 0; null where the source names no price column",
+            nullable=True,
+        ),
         *RUN_COLUMNS,
     ),
     key=("source", "file", "row"),

@@ -10,7 +10,9 @@ RUN_COLUMNS = (
 _ITEM = (
     Column("item_id", "string", "id of the item, unique over all sources"),
     Column("subject_id", "string", "what the item shows; items of one subject stay on one side of the split"),
-    Column("variant", "string", "which variant of the subject, such as a skin tone; null for the plain one", nullable=True),
+    Column(
+        "variant", "string", "which variant of the subject, such as a skin tone; null for the plain one", nullable=True
+    ),
     Column("label", "string", "class of the item; relevant for mean average precision", nullable=True),
 )
 
@@ -22,14 +24,26 @@ RAW_ITEMS = Table(
         Column("file", "string", "path of the file below the source's folder"),
         Column("row", "bigint", "row in that file, from 0"),
         Column("item_id", "string", "id of the item as the file has it", nullable=True),
-        Column("subject_id", "string", "what the item shows; the item's own id where no column names it", nullable=True),
+        Column(
+            "subject_id", "string", "what the item shows; the item's own id where no column names it", nullable=True
+        ),
         Column("variant", "string", "variant of the subject; null for the plain one", nullable=True),
         Column("label", "string", "class of the item", nullable=True),
         Column("text", "string", "text of the item", nullable=True),
         Column("image_file", "string", "picture file named by the row", nullable=True),
         Column("audio_file", "string", "sound file named by the row", nullable=True),
-        Column("image", "binary", "content of the picture file; null where none was named or it could not be read", nullable=True),
-        Column("audio", "binary", "content of the sound file; null where none was named or it could not be read", nullable=True),
+        Column(
+            "image",
+            "binary",
+            "content of the picture file; null where none was named or it could not be read",
+            nullable=True,
+        ),
+        Column(
+            "audio",
+            "binary",
+            "content of the sound file; null where none was named or it could not be read",
+            nullable=True,
+        ),
         *RUN_COLUMNS,
     ),
     key=("source", "file", "row"),
@@ -71,8 +85,18 @@ ITEM_FEATURES = Table(
         *_ITEM,
         Column("source", "string", "name of the source in the settings"),
         Column("split", "string", "train or held_out, decided by a hash of subject_id"),
-        Column("image", "binary", "height x width x 3 bytes, rows first, RGB 0-255; null where the item has no picture", nullable=True),
-        Column("text_tokens", "array<int>", "token ids of the text in order; empty where all are unknown; null where the item has no text", nullable=True),
+        Column(
+            "image",
+            "binary",
+            "height x width x 3 bytes, rows first, RGB 0-255; null where the item has no picture",
+            nullable=True,
+        ),
+        Column(
+            "text_tokens",
+            "array<int>",
+            "token ids of the text in order; empty where all are unknown; null where the item has no text",
+            nullable=True,
+        ),
         *RUN_COLUMNS,
     ),
     key=("item_id",),

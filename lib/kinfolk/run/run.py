@@ -1,0 +1,167 @@
+"""Run: what a job's function is given — settings, session, pinned inputs, and writes that check themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from kinfolk.errors import NotFoundError
+from kinfolk.run.job import Job
+from kinfolk.run.progress import print_note
+from kinfolk.settings import Settings
+from kinfolk.tables import delta
+from kinfolk.tables.catalog import REJECTED_ROWS
+from kinfolk.tables.contract import Table
+from kinfolk.tables.lake import Lake, Snapshot
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+    from kinfolk.tracking import ModelVersion, Tracker
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a write: the table as it stands now, rows turned away, and whether a commit was needed."""
+
+    snapshot: Snapshot
+    rejected: int
+    is_changed: bool
+
+    def as_output(self) -> dict[str, Any]:
+        s = self.snapshot
+        return {
+            "table_name": s.table,
+            "table_id": s.table_id,
+            "version": s.version,
+            "rows": s.rows,
+            "rejected": self.rejected,
+        }
+
+
+@dataclass
+class Run:
+    """One run of one job.
+
+    Every input is pinned to one version for the whole run. Writes are staged once, measured, checked against the
+    contract, the limits on loss and rows in = rows out + rows rejected, and only then committed.
+    """
+
+    job: Job
+    settings: Settings
+    run_date: date
+    run_id: str
+    attempt: int
+    started_at: datetime
+    lake: Lake
+    inputs: Mapping[str, Snapshot | None]
+    models: Mapping[str, ModelVersion]
+    tracker: Callable[[], Tracker]
+    session: Callable[[], SparkSession]
+    note: Callable[[str], None] = print_note
+    written: dict[str, Written] = field(default_factory=dict)
+
+    @property
+    def spark(self) -> SparkSession:
+        """The Spark session, built when first asked for."""
+        return self.session()
+
+    def has(self, table: Table) -> bool:
+        """Whether an optional input is there."""
+        return self.inputs.get(table.name) is not None
+
+    def snapshot(self, table: Table) -> Snapshot:
+        """The pinned version of an input."""
+        pinned = self.inputs.get(table.name)
+        if pinned is None:
+            raise NotFoundError(
+                f"job {self.job.name} has no table {table.name} among what it reads, or it is not there"
+            )
+        return pinned
+
+    def rows(self, table: Table) -> int:
+        """Rows of the pinned version of an input."""
+        return self.snapshot(table).rows
+
+    def read(self, table: Table) -> DataFrame:
+        """The pinned version of an input as a DataFrame."""
+        pinned = self.snapshot(table)
+        return self.spark.read.format("delta").option("versionAsOf", pinned.version).load(pinned.path)
+
+    def frame(self, rows: pa.Table) -> DataFrame:
+        """A small Arrow table as a DataFrame."""
+        return self.spark.createDataFrame(rows)
+
+    def model(self, name: str) -> ModelVersion:
+        """The version of a model that was resolved for this run."""
+        return self.models[name]
+
+    def folder(self, name: str) -> str:
+        """A folder for this run's own files, such as checkpoints; it stays until the run has succeeded."""
+        return self.lake.path(f"_{name}/{self.run_id}")
+
+    def sync(
+        self, table: Table, frame: DataFrame, *, origin: Table | None = None, rows_in: int | None = None
+    ) -> Written:
+        """Make a table hold exactly the good rows of `frame`, and rejected_rows the others.
+
+        `frame` has the table's content columns, and where rows may be turned away `reject_reason` (null for a good row),
+        `reject_detail` and the key columns of `origin`, the table the rows come from. Its rows have to be as many as
+        `rows_in`, by default the rows of `origin`. Rejects are committed first, rows second: after a kill between the
+        two, rejected_rows is ahead of the table until the run is started again. Equal content makes no commit.
+        """
+        self.lake.prepare(table)
+        staged = delta.stage(frame, table, self.folder("staging") + f"/{table.name}")
+        expected = rows_in if rows_in is not None else self.rows(origin) if origin else None
+        if expected is not None:
+            delta.check_conserved(staged, table, expected)
+        is_equal = delta.is_current(staged, table, self.lake)
+        self._check_limits(staged, table, is_equal)
+        self._reject(staged, table, origin or table)
+        if not is_equal:
+            delta.commit_sync(staged, table, self.lake, self._stamp())
+        return self._remember(table, staged.rejected, is_changed=not is_equal)
+
+    def replace(self, table: Table, frame: DataFrame, *, where: dict[str, str]) -> Written:
+        """Put `frame` in the place of the rows whose columns have the values of `where`; the others stay."""
+        self.lake.prepare(table)
+        staged = delta.stage(frame, table, self.folder("staging") + f"/{table.name}")
+        is_equal = delta.is_current(staged, table, self.lake, where)
+        if not is_equal:
+            delta.commit_replace(staged, table, self.lake, self._stamp(), where)
+        return self._remember(table, staged.rejected, is_changed=not is_equal)
+
+    def _check_limits(self, staged: delta.Staged, table: Table, is_equal: bool) -> None:
+        standing = 0 if is_equal else self.lake.snapshot(table).rows
+        deleted = delta.count_deleted(staged, table, self.lake) if standing else 0
+        limits = self.settings.limits
+        delta.check_limits(staged, table, deleted, standing, limits.max_rejected_share, limits.max_deleted_share)
+
+    def _reject(self, staged: delta.Staged, table: Table, origin: Table) -> None:
+        """Replace this job's slice of rejected_rows for one table."""
+        if not staged.rejected and not self.lake.exists(REJECTED_ROWS):
+            return
+        self.lake.prepare(REJECTED_ROWS)
+        where = {"job": self.job.name, "target_table": table.name}
+        frame = delta.rejected_frame(staged, table, origin.key, self.job.name)
+        rejects = delta.stage(frame, REJECTED_ROWS, self.folder("staging") + f"/{table.name}.rejected")
+        if not delta.is_current(rejects, REJECTED_ROWS, self.lake, where):
+            delta.commit_replace(rejects, REJECTED_ROWS, self.lake, self._stamp(), where)
+        self._remember(REJECTED_ROWS, 0, is_changed=True)
+
+    def _remember(self, table: Table, rejected: int, *, is_changed: bool) -> Written:
+        written = Written(self.lake.snapshot(table), rejected, is_changed)
+        self.written[table.name] = written
+        if table is not REJECTED_ROWS:
+            state = "written" if is_changed else "unchanged"
+            turned_away = f", {rejected:,} rejected" if rejected else ""
+            self.note(
+                f"  {table.name}: {written.snapshot.rows:,} rows {state} (version {written.snapshot.version}){turned_away}"
+            )
+        return written
+
+    def _stamp(self) -> delta.Stamp:
+        return delta.Stamp(self.job.name, self.run_id, self.started_at)
