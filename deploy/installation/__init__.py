@@ -1,0 +1,1 @@
+"""The steps of kinfolk's set-up; standard library only, because nothing else is there yet."""
