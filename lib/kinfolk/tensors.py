@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from torch.utils.dlpack import from_dlpack
 
 from kinfolk.errors import DataError
 
@@ -31,9 +32,9 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Ragged:
-    """A list for each row: row b holds `values_T[offsets_B1[b]:offsets_B1[b + 1]]`; a null list is empty and not present.
+    """A list for each row: row b holds `values_T[offsets_B1[b]:offsets_B1[b + 1]]`.
 
-    `offsets_B1` is int64 with B + 1 entries, from 0 to T.
+    A null list is empty and not present. `offsets_B1` is int64 with B + 1 entries, from 0 to T.
     """
 
     values_T: torch.Tensor
@@ -88,7 +89,9 @@ def numbers(array: pa.Array | pa.ChunkedArray) -> torch.Tensor:
     """Convert numbers without nulls: [B], of the array's own type. Raises DataError where there is a null."""
     array = _contiguous(array)
     if array.null_count:
-        raise DataError(f"{array.null_count} of {len(array)} values are null, which a tensor of {array.type} cannot say")
+        raise DataError(
+            f"{array.null_count} of {len(array)} values are null, which a tensor of {array.type} cannot say"
+        )
     return _share(array)
 
 
@@ -108,13 +111,19 @@ def _picture_bytes(array: pa.Array, height: int, width: int) -> torch.Tensor:
     """The pictures of an array without nulls, [B, H, W, 3], in the array's own memory."""
     size = height * width * 3
     if pa.types.is_fixed_size_binary(array.type):
-        sizes, start, data = np.full(len(array), array.type.byte_width), array.offset * array.type.byte_width, array.buffers()[1]
+        sizes, start, data = (
+            np.full(len(array), array.type.byte_width),
+            array.offset * array.type.byte_width,
+            array.buffers()[1],
+        )
     else:
         offsets = _offsets(array)
         sizes, start, data = np.diff(offsets), int(offsets[0]), array.buffers()[2]
     if (sizes != size).any():
         row = int(np.argmax(sizes != size))
-        raise DataError(f"a picture has {sizes[row]} bytes, where {height} x {width} x 3 = {size} are expected; run featurize again")
+        raise DataError(
+            f"a picture has {sizes[row]} bytes, where {height} x {width} x 3 = {size} are expected; run featurize again"
+        )
     if not len(array):
         return torch.zeros((0, height, width, 3), dtype=torch.uint8)
     flat = pa.Array.from_buffers(pa.uint8(), size * len(array), [None, data], offset=start)
@@ -126,8 +135,8 @@ def ragged(array: pa.Array | pa.ChunkedArray) -> Ragged:
     array = _contiguous(array)
     is_present_B = presence(array)
     if array.null_count:
-        # What lies under a null list is not defined, so the memory is only shared where there is none.
-        array = array.fill_null([]) if hasattr(array, "fill_null") else array
+        # What lies under a null list is not defined; without nulls the memory is shared.
+        array = array.fill_null([])
     offsets = _offsets(array)
     values = array.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
     return Ragged(numbers(values), torch.from_numpy(offsets.astype(np.int64) - int(offsets[0])), is_present_B)
@@ -185,4 +194,4 @@ def _offsets(array: pa.Array) -> np.ndarray[Any, np.dtype[np.integer[Any]]]:
 
 def _share(array: pa.Array) -> torch.Tensor:
     """A tensor in the memory of an array of numbers without nulls."""
-    return torch.from_dlpack(array)
+    return from_dlpack(array)

@@ -35,4 +35,17 @@ class FeedSettings(Section):
     window_row_groups: Annotated[int, Field(ge=1, le=1024)] = 8
     """Row groups whose rows are shuffled together."""
     queue_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
-    """Most bytes that decoded row groups may take in each rank before reading waits."""
+    """Most bytes that decoded row groups may take in each rank: half of it is read ahead, a quarter is shuffled.
+
+    A row group that is larger than its part is read and shuffled alone.
+    """
+
+    @property
+    def read_ahead_bytes(self) -> int:
+        """Most bytes of decoded row groups that wait to be shuffled."""
+        return self.queue_bytes // 2
+
+    @property
+    def window_bytes(self) -> int:
+        """Most bytes of a window; while it is put together it is in memory twice."""
+        return self.queue_bytes // 4
