@@ -1,0 +1,100 @@
+"""Tables for a terminal: plain text, aligned by what a terminal shows, cut to its width."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+_GAP = "  "
+_LEAST_WIDTH = 8
+
+
+def render_table(rows: Sequence[Sequence[Any]], headers: Sequence[str], *, width: int | None = None) -> str:
+    """Lay rows out below their headers; numbers stand to the right, and what is too wide ends with an ellipsis.
+
+    `width` is the number of terminal columns, by default the terminal's own; where the output is no terminal, COLUMNS
+    or 80. The widest columns give way first, none below 8.
+
+    >>> print(render_table([["apple", 3], ["梨", 12]], ["fruit", "count"], width=80))
+    fruit  count
+    -----  -----
+    apple      3
+    梨        12
+    """
+    cells = [[format_value(value) for value in row] for row in rows]
+    widths = [max(map(measure_width, column)) for column in zip(headers, *cells, strict=True)]
+    widths = _shrink(widths, width or shutil.get_terminal_size().columns)
+    is_number = [bool(rows) and all(_is_number(row[place]) for row in rows) for place in range(len(headers))]
+    lines = [headers, ["-" * wide for wide in widths], *cells]
+    return "\n".join(_render_line(line, widths, is_number) for line in lines)
+
+
+def format_value(value: Any) -> str:
+    """One value on one line: four digits of a fraction, lists with commas, times to the second, bytes as their number."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(format_value, value))
+    return " ".join(str(value).split())
+
+
+def measure_width(text: str) -> int:
+    """Columns that a terminal gives a text: two for wide characters, none for marks and joiners.
+
+    >>> [measure_width(text) for text in ("abc", "梨", "e\u0301")]
+    [3, 2, 1]
+    """
+    return sum(map(_character_width, text))
+
+
+def _character_width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf", "Cc"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool))
+
+
+def _shrink(widths: list[int], total: int) -> list[int]:
+    """Take columns off the widest cells until a line fits."""
+    widths = list(widths)
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - total
+    for _ in range(max(0, excess)):
+        widest = max(range(len(widths)), key=widths.__getitem__)
+        if widths[widest] <= _LEAST_WIDTH:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _render_line(cells: Sequence[str], widths: Sequence[int], is_number: Sequence[bool]) -> str:
+    shown = []
+    for cell, wide, to_the_right in zip(cells, widths, is_number, strict=True):
+        cut = _cut(cell, wide)
+        padding = " " * (wide - measure_width(cut))
+        shown.append(padding + cut if to_the_right else cut + padding)
+    return _GAP.join(shown).rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    if measure_width(text) <= width:
+        return text
+    kept, used = "", 1
+    for character in text:
+        used += _character_width(character)
+        if used > width:
+            break
+        kept += character
+    return kept + "…"

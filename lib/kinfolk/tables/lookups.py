@@ -1,0 +1,292 @@
+"""Answers from the tables without a JVM: what there is, what resembles an item, what is bought with it, any SELECT.
+
+Everything returned is plain data. One engine reads for all of them: DataFusion, which comes with deltalake, and reads
+only the columns and row groups that a query needs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+from deltalake import QueryBuilder
+from deltalake.exceptions import DeltaError
+
+from kinfolk.errors import KinfolkError, NotFoundError, SettingsError
+from kinfolk.tables.catalog import (
+    ASSOCIATION_RULES,
+    CATALOG,
+    CLEAN_ITEMS,
+    FREQUENT_ITEMSETS,
+    ITEM_COPIES,
+    ITEM_GROUPS,
+    ITEM_NEIGHBORS,
+)
+from kinfolk.tables.contract import Table
+from kinfolk.tables.lake import Lake, count_rows
+
+_SUGGESTIONS = 3
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """One table of the catalog; rows, version and time of the last commit are None where it does not stand yet."""
+
+    name: str
+    rows: int | None
+    version: int | None
+    updated: datetime | None
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """An item near another: rank from 1, cosine, and what is known of it."""
+
+    rank: int
+    item_id: str
+    similarity: float
+    text: str | None
+    label: str | None
+
+
+@dataclass(frozen=True)
+class SimilarItems:
+    """What resembles an item.
+
+    `copies` are the items with the very same embedding; where the item is represented by one of them, that is
+    `representative_id`, and the neighbours are the representative's. An item without a group has None and size 1.
+    """
+
+    item_id: str
+    text: str | None
+    label: str | None
+    representative_id: str | None
+    copies: list[str]
+    group_id: str | None
+    group_size: int
+    neighbors: list[Neighbor]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule with its names, and the measures of association_rules."""
+
+    antecedent: list[str]
+    antecedent_names: list[str]
+    consequent: list[str]
+    consequent_names: list[str]
+    basket_count: int
+    support: float
+    confidence: float
+    lift: float
+
+
+@dataclass(frozen=True)
+class RulesOfItem:
+    """The items that were meant (id → name), and the rules that hold any of them on either side, strongest first."""
+
+    items: dict[str, str]
+    rules: list[Rule]
+
+
+@dataclass(frozen=True)
+class SqlAnswer:
+    """Columns and rows of a query; `is_cut` says that there were more rows than the limit."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    is_cut: bool
+
+
+def list_tables(lake: Lake) -> list[TableInfo]:
+    """Every table of the catalog, in the order in which the data goes, also those that do not stand yet."""
+    return [_describe(lake, table) for table in CATALOG.values()]
+
+
+def find_similar(lake: Lake, item_id: str, limit: int = 10) -> SimilarItems:
+    """The nearest neighbours, the copies and the group of an item. Raises NotFoundError with the nearest ids."""
+    _check_limit(limit)
+    cards = _read_cards(lake, [item_id])
+    if item_id not in cards:
+        raise NotFoundError(f"there is no item {item_id!r} in clean_items{_suggest_items(lake, item_id)}")
+    text, label = cards[item_id]
+    representative = _read_representative(lake, item_id)
+    group_id, group_size = _read_group(lake, item_id)
+    return SimilarItems(
+        item_id=item_id,
+        text=text,
+        label=label,
+        representative_id=representative,
+        copies=_read_copies(lake, item_id, representative or item_id),
+        group_id=group_id,
+        group_size=group_size,
+        neighbors=_read_neighbors(lake, representative or item_id, limit),
+    )
+
+
+def find_rules(lake: Lake, item: str, limit: int = 10) -> RulesOfItem:
+    """The strongest rules (by lift, then confidence) with an item, given by its id or by a part of its name.
+
+    Case does not count, and an id that fits wins over names. Raises NotFoundError where no frequent item fits.
+    """
+    _check_limit(limit)
+    items = _match_items(lake, item)
+    meant = f"make_array({', '.join(map(_literal, items))})"
+    rows = _query(
+        lake,
+        [ASSOCIATION_RULES],
+        f"""SELECT {", ".join(Rule.__dataclass_fields__)} FROM association_rules
+        WHERE array_has_any(antecedent, {meant}) OR array_has_any(consequent, {meant})
+        ORDER BY lift DESC, confidence DESC, basket_count DESC, antecedent_id, consequent_id LIMIT {limit}""",
+    )
+    return RulesOfItem(items, [Rule(*row) for row in rows])
+
+
+def run_sql(lake: Lake, query: str, limit: int = 100) -> SqlAnswer:
+    """Answer a SELECT over the lake's tables, by their names, with at most `limit` rows; nothing can be written.
+
+    Raises SettingsError for a query that is not a SELECT or cannot be answered, NotFoundError for a table that is not
+    there.
+    """
+    _check_limit(limit)
+    if not re.match(r"[\s(]*(select|with)\b", query, re.IGNORECASE):
+        raise SettingsError("only SELECT is answered (it may begin with WITH): the look-ups never change a table")
+    named = {word.lower() for word in re.findall(r"\w+", query)}
+    tables = [table for table in CATALOG.values() if table.name in named and lake.exists(table)]
+    try:
+        reader = _open_query(lake, tables, query)
+        rows = list(islice(_iterate(reader), limit + 1))
+    except (DeltaError, pa.ArrowException) as error:
+        raise _explain(lake, str(error)) from None
+    return SqlAnswer(list(reader.schema.names), rows[:limit], len(rows) > limit)
+
+
+def _describe(lake: Lake, table: Table) -> TableInfo:
+    if not lake.exists(table):
+        return TableInfo(table.name, None, None, None, table.meaning)
+    opened = lake.open(table)
+    milliseconds = opened.history(1)[0]["timestamp"]
+    updated = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return TableInfo(table.name, count_rows(opened), opened.version(), updated, table.meaning)
+
+
+def _read_cards(lake: Lake, item_ids: list[str]) -> dict[str, tuple[str | None, str | None]]:
+    """Text and label of items, by id."""
+    listed = ", ".join(map(_literal, item_ids))
+    rows = _query(lake, [CLEAN_ITEMS], f"SELECT item_id, text, label FROM clean_items WHERE item_id IN ({listed})")
+    return {item_id: (text, label) for item_id, text, label in rows}
+
+
+def _read_representative(lake: Lake, item_id: str) -> str | None:
+    query = f"SELECT representative_id FROM item_copies WHERE item_id = {_literal(item_id)}"
+    return next((row[0] for row in _query(lake, [ITEM_COPIES], query)), None)
+
+
+def _read_copies(lake: Lake, item_id: str, representative: str) -> list[str]:
+    query = f"SELECT item_id FROM item_copies WHERE representative_id = {_literal(representative)}"
+    identical = {representative, *(row[0] for row in _query(lake, [ITEM_COPIES], query))}
+    return sorted(identical - {item_id})
+
+
+def _read_group(lake: Lake, item_id: str) -> tuple[str | None, int]:
+    query = f"SELECT group_id, group_size FROM item_groups WHERE item_id = {_literal(item_id)}"
+    return next(((group, size) for group, size in _query(lake, [ITEM_GROUPS], query)), (None, 1))
+
+
+def _read_neighbors(lake: Lake, item_id: str, limit: int) -> list[Neighbor]:
+    rows = _query(
+        lake,
+        [ITEM_NEIGHBORS],
+        f"""SELECT "rank", neighbor_id, similarity FROM item_neighbors
+        WHERE item_id = {_literal(item_id)} ORDER BY "rank" LIMIT {limit}""",
+    )
+    cards = _read_cards(lake, [neighbor for _, neighbor, _ in rows]) if rows else {}
+    return [
+        Neighbor(rank, neighbor, similarity, *cards.get(neighbor, (None, None))) for rank, neighbor, similarity in rows
+    ]
+
+
+def _suggest_items(lake: Lake, wanted: str) -> str:
+    """The items whose text has the words, then those whose id is spelt nearest."""
+    rows = _query(
+        lake,
+        [CLEAN_ITEMS],
+        f"""SELECT item_id, text FROM clean_items
+        ORDER BY strpos(lower(coalesce(text, '')), lower({_literal(wanted)})) = 0,
+        levenshtein(item_id, {_literal(wanted)}), item_id LIMIT {_SUGGESTIONS}""",
+    )
+    return _did_you_mean([f"{item_id} ({text[:40]})" if text else item_id for item_id, text in rows])
+
+
+def _match_items(lake: Lake, wanted: str) -> dict[str, str]:
+    """The frequent items that are meant, id → name."""
+    rows = _query(
+        lake, [FREQUENT_ITEMSETS], "SELECT items[1], item_names[1], support FROM frequent_itemsets WHERE length = 1"
+    )
+    folded = wanted.casefold()
+    tests: list[Callable[[str, str], bool]] = [
+        lambda item_id, _: item_id == wanted,
+        lambda item_id, _: item_id.casefold() == folded,
+        lambda _, name: folded in name.casefold(),
+    ]
+    for fits in tests:
+        found = {item_id: name for item_id, name, _ in sorted(rows) if fits(item_id, name)}
+        if found:
+            return found
+    raise NotFoundError(
+        f"no frequent item has the id {wanted!r} or a name with it{_suggest_names(rows, folded)}; an item in fewer "
+        "baskets than association.min_support asks for is in no rule"
+    )
+
+
+def _suggest_names(rows: list[tuple[Any, ...]], folded: str) -> str:
+    from difflib import get_close_matches
+
+    shown = {text.casefold(): f"{item_id} ({name})" for item_id, name, _ in rows for text in (name, item_id)}
+    return _did_you_mean([shown[text] for text in get_close_matches(folded, shown, n=_SUGGESTIONS)])
+
+
+def _did_you_mean(suggestions: list[str]) -> str:
+    return f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
+
+
+def _query(lake: Lake, tables: list[Table], query: str) -> list[tuple[Any, ...]]:
+    return list(_iterate(_open_query(lake, tables, query)))
+
+
+def _open_query(lake: Lake, tables: list[Table], query: str) -> pa.RecordBatchReader:
+    # Names in capitals mean the same as small ones, as in Spark.
+    builder = QueryBuilder({"datafusion.sql_parser.enable_ident_normalization": "true"})
+    for table in tables:
+        builder.register(table.name, lake.open(table))
+    return pa.RecordBatchReader.from_stream(builder.execute(query))
+
+
+def _iterate(reader: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
+    for batch in reader:
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        raise SettingsError(f"the limit on rows is {limit}; it has to be 1 or more")
+
+
+def _explain(lake: Lake, message: str) -> KinfolkError:
+    missing = re.search(r"table '(?:datafusion\.public\.)?([^']+)' not found", message)
+    if missing is None:
+        return SettingsError(f"the query cannot be answered: {message}")
+    if missing[1] in CATALOG:
+        return NotFoundError(f"there is no table {missing[1]} in the lake {lake.root} yet; run the job that writes it")
+    there = ", ".join(table.name for table in CATALOG.values() if lake.exists(table)) or "none yet"
+    return NotFoundError(f"there is no table {missing[1]}; there are: {there}")

@@ -1,0 +1,212 @@
+"""Look-ups over a small lake written without Spark."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from kinfolk.errors import NotFoundError, SettingsError
+from kinfolk.tables.catalog import (
+    ASSOCIATION_RULES,
+    CATALOG,
+    CLEAN_ITEMS,
+    FREQUENT_ITEMSETS,
+    ITEM_COPIES,
+    ITEM_GROUPS,
+    ITEM_NEIGHBORS,
+)
+from kinfolk.tables.contract import Table
+from kinfolk.tables.lake import Lake
+from kinfolk.tables.lookups import find_rules, find_similar, list_tables, run_sql
+
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def put(lake: Lake, table: Table, *rows: dict) -> None:
+    """Write rows that name only the columns that matter; the others are null, provenance is made up."""
+    full = [{"run_id": "r", "updated_at": WHEN} | row for row in rows]
+    schema = pa.schema([field.with_nullable(nullable=True) for field in table.arrow_schema()])
+    write_deltalake(lake.path(table.name), pa.Table.from_pylist(full, schema=schema), mode="overwrite")
+
+
+def item(item_id: str, text: str) -> dict:
+    return {
+        "item_id": item_id,
+        "subject_id": item_id,
+        "source": "s",
+        "text": text,
+        "label": "fruit",
+        "image": b"x" * 99,
+    }
+
+
+def rule(left: dict[str, str], right: dict[str, str], lift: float, confidence: float = 0.5) -> dict:
+    return {
+        "antecedent_id": str(list(left)),
+        "consequent_id": str(list(right)),
+        "basket_count": 7,
+        "support": 0.1,
+        "confidence": confidence,
+        "lift": lift,
+        "antecedent": list(left),
+        "consequent": list(right),
+        "antecedent_names": list(left.values()),
+        "consequent_names": list(right.values()),
+    }
+
+
+TEA, CUP, JAM = {"t'1": "Green TEA"}, {"c1": "Tea cup"}, {"j1": "Jam"}
+
+
+@pytest.fixture
+def stocked(lake: str) -> Lake:
+    """Items a to d, of which b copies a; tea, cups and jam with rules."""
+    stock = Lake(lake)
+    put(stock, CLEAN_ITEMS, item("a", "red apple"), item("b", "apple again"), item("c", "pear"), item("d'", "plum"))
+    put(stock, ITEM_COPIES, {"item_id": "b", "representative_id": "a"})
+    put(stock, ITEM_GROUPS, *({"item_id": i, "group_id": "a", "group_size": 3} for i in "abc"))
+    near = [("a", 1, "c", 0.9), ("a", 2, "d'", 0.4), ("c", 1, "a", 0.9), ("d'", 1, "a", 0.4)]
+    names = ("item_id", "rank", "neighbor_id", "similarity")
+    put(stock, ITEM_NEIGHBORS, *(dict(zip(names, row, strict=True)) for row in near))
+    singles = [
+        {"itemset_id": str(i), "length": 1, "basket_count": 9, "support": 0.2, "items": [i], "item_names": [n]}
+        for i, n in (TEA | CUP | JAM | {"x9": "Lonely soap"}).items()
+    ]
+    put(stock, FREQUENT_ITEMSETS, *singles, singles[0] | {"length": 2, "items": ["t'1", "j1"]})
+    rules = [rule(TEA, CUP, 2.0), rule(CUP, TEA, 2.0, 0.8), rule(JAM, CUP, 3.0), rule(TEA | JAM, CUP, 5.0)]
+    put(stock, ASSOCIATION_RULES, *rules)
+    return stock
+
+
+def test_tables_lists_the_whole_catalog_and_what_stands(stocked: Lake) -> None:
+    put(stocked, ITEM_COPIES, {"item_id": "b", "representative_id": "a"})
+    infos = {info.name: info for info in list_tables(stocked)}
+    assert list(infos) == list(CATALOG)
+    copies, absent = infos["item_copies"], infos["raw_events"]
+    assert (copies.rows, copies.version, copies.meaning) == (1, 1, ITEM_COPIES.meaning)
+    assert copies.updated is not None
+    assert abs((datetime.now(UTC) - copies.updated).total_seconds()) < 60
+    assert (absent.rows, absent.version, absent.updated) == (None, None, None)
+
+
+def test_similar_tells_neighbours_in_order_with_their_texts(stocked: Lake) -> None:
+    answer = find_similar(stocked, "a")
+    assert [(n.rank, n.item_id, n.similarity, n.text, n.label) for n in answer.neighbors] == [
+        (1, "c", 0.9, "pear", "fruit"),
+        (2, "d'", 0.4, "plum", "fruit"),
+    ]
+    assert (answer.text, answer.copies, answer.representative_id) == ("red apple", ["b"], None)
+    assert (answer.group_id, answer.group_size) == ("a", 3)
+    assert [n.item_id for n in find_similar(stocked, "a", limit=1).neighbors] == ["c"]
+
+
+def test_a_copy_is_answered_through_its_representative(stocked: Lake) -> None:
+    answer = find_similar(stocked, "b")
+    assert (answer.representative_id, answer.copies) == ("a", ["a"])
+    assert [n.item_id for n in answer.neighbors] == ["c", "d'"]
+
+
+def test_an_item_alone_has_no_group_and_a_quote_in_its_id_does_no_harm(stocked: Lake) -> None:
+    answer = find_similar(stocked, "d'")
+    assert (answer.group_id, answer.group_size, answer.copies) == (None, 1, [])
+    assert [n.item_id for n in answer.neighbors] == ["a"]
+
+
+def test_an_unknown_item_is_answered_with_the_nearest(stocked: Lake) -> None:
+    with pytest.raises(NotFoundError, match=r"no item 'PEAR'.*did you mean c \(pear\)"):
+        find_similar(stocked, "PEAR")
+    with pytest.raises(NotFoundError, match=r"did you mean d' \(plum\)"):
+        find_similar(stocked, "dd'")
+
+
+def test_a_look_up_before_the_job_names_what_is_missing(lake: str) -> None:
+    with pytest.raises(NotFoundError, match=r"no table clean_items .*run the job"):
+        find_similar(Lake(lake), "a")
+
+
+def sides(rules: list) -> list[tuple[list[str], list[str]]]:
+    return [(found.antecedent, found.consequent) for found in rules]
+
+
+def test_rules_are_found_on_either_side_strongest_first(stocked: Lake) -> None:
+    answer = find_rules(stocked, "t'1")
+    assert answer.items == TEA
+    assert sides(answer.rules) == [(["t'1", "j1"], ["c1"]), (["c1"], ["t'1"]), (["t'1"], ["c1"])]
+    assert answer.rules[0].antecedent_names == ["Green TEA", "Jam"]
+    assert (answer.rules[1].lift, answer.rules[1].confidence, answer.rules[1].basket_count) == (2.0, 0.8, 7)
+    assert len(find_rules(stocked, "t'1", limit=1).rules) == 1
+
+
+def test_rules_by_part_of_a_name_take_every_item_that_has_it(stocked: Lake) -> None:
+    assert find_rules(stocked, "tea").items == TEA | CUP
+    assert find_rules(stocked, "green t").items == TEA
+    assert find_rules(stocked, "J1").items == JAM
+    assert len(find_rules(stocked, "tea").rules) == 4
+
+
+def test_a_frequent_item_without_rules_is_no_error_an_unknown_one_is(stocked: Lake) -> None:
+    answer = find_rules(stocked, "soap")
+    assert (answer.items, answer.rules) == ({"x9": "Lonely soap"}, [])
+    with pytest.raises(NotFoundError, match=r"did you mean j1 \(Jam\)\?.*min_support"):
+        find_rules(stocked, "jem")
+
+
+def test_sql_joins_tables_by_name_in_any_case(stocked: Lake) -> None:
+    query = """SELECT i.TEXT, n.similarity FROM Clean_Items i JOIN item_neighbors n ON i.item_id = n.neighbor_id
+    WHERE n.item_id = 'a' ORDER BY n."rank" """
+    answer = run_sql(stocked, query)
+    assert answer.columns == ["text", "similarity"]
+    assert answer.rows == [("pear", 0.9), ("plum", 0.4)]
+    assert not answer.is_cut
+
+
+def test_sql_is_cut_at_the_limit_and_says_so(stocked: Lake) -> None:
+    query = "WITH some AS (SELECT item_id FROM clean_items) SELECT * FROM some ORDER BY item_id"
+    assert run_sql(stocked, query, limit=3).rows == [("a",), ("b",), ("c",)]
+    assert run_sql(stocked, query, limit=3).is_cut
+    assert not run_sql(stocked, query, limit=4).is_cut
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DELETE FROM clean_items",
+        "INSERT INTO clean_items SELECT * FROM clean_items",
+        "DROP TABLE clean_items",
+        "COPY (SELECT 1 AS a) TO '{folder}/out.csv'",
+        "SELECT 1; COPY (SELECT 1 AS a) TO '{folder}/out.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO '{folder}/out.csv'",
+        "WITH x AS (SELECT 1) INSERT INTO item_copies SELECT 'q', 'p', 'r', now()",
+        "",
+    ],
+)
+def test_sql_writes_nothing(stocked: Lake, query: str) -> None:
+    with pytest.raises(SettingsError):
+        run_sql(stocked, query.format(folder=stocked.root))
+    assert not list(Path(stocked.root).glob("out.csv*"))
+    assert {stocked.open(table).version() for table in (CLEAN_ITEMS, ITEM_COPIES)} == {0}
+
+
+def test_sql_errors_say_what_is_there(stocked: Lake) -> None:
+    with pytest.raises(NotFoundError, match=r"no table job_runs in the lake .* yet; run the job"):
+        run_sql(stocked, "SELECT * FROM job_runs")
+    with pytest.raises(NotFoundError, match="no table items; there are: clean_items, item_neighbors"):
+        run_sql(stocked, "SELECT * FROM items")
+    with pytest.raises(SettingsError, match="colour"):
+        run_sql(stocked, "SELECT colour FROM clean_items")
+    with pytest.raises(SettingsError, match="ivide by zero"):
+        run_sql(stocked, "SELECT group_size / 0 FROM item_groups")
+    with pytest.raises(SettingsError, match="limit on rows is 0"):
+        run_sql(stocked, "SELECT 1", limit=0)
+
+
+def test_look_ups_load_nothing_heavy() -> None:
+    code = "import sys, kinfolk.tables.lookups, kinfolk.console; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"pandas", "torch", "pyspark", "mlflow", "numba"} & set(loaded)
