@@ -31,16 +31,14 @@ check: setup ## lint, types, layers, doctests, generated pages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules --quiet lib/kinfolk
-	$(BIN)/python -m kinfolk.tables.document --check
-	$(BIN)/python -m kinfolk.settings.document --check
+	$(BIN)/python -m kinfolk.document --check
 
 bench: setup ## run one benchmark: make bench NAME=similarity
 	@test -n "$(NAME)" || { echo "name a benchmark: make bench NAME=...; there are:"; ls tests/benchmarks; exit 2; }
 	@$(BIN)/python -m tests.benchmarks $(NAME) $(ARGS)
 
 docs: setup ## write docs/tables.md and docs/settings.md anew
-	$(BIN)/python -m kinfolk.tables.document
-	$(BIN)/python -m kinfolk.settings.document
+	$(BIN)/python -m kinfolk.document
 
 doctor: setup ## check this machine and the set-up; says how to mend what is wrong
 	@$(BIN)/kinfolk doctor $(ARGS)

@@ -160,10 +160,7 @@ def unpack_sdist(sdist: Path, scratch: Path) -> Path:
 
 def apply_patch(source: Path) -> None:
     """Apply the patch with git; raise SetupProblem if any part of it does not fit."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    # Inside some repository git would take the paths as that repository's and skip the patch without a word.
-    environment["GIT_CEILING_DIRECTORIES"] = str(source.parent)
-    run_logged(["git", "apply", "--verbose", PATCH], doing=f"Applying {PATCH.name}", env=environment, cwd=source)
+    run_logged(["git", "apply", "--verbose", PATCH], doing=f"Applying {PATCH.name}", cwd=source)
 
 
 def install_wheel(flavour: str) -> str:
