@@ -21,9 +21,7 @@ class Member:
     modified: float
 
 
-def read_tar_members(
-    archive: Path, *, wanted: Callable[[str], bool], max_bytes: int
-) -> Iterator[Member]:
+def read_tar_members(archive: Path, *, wanted: Callable[[str], bool], max_bytes: int) -> Iterator[Member]:
     """Yield the regular files of a gzipped tar whose names are wanted, in one pass.
 
     Nothing is extracted, so names cannot lead out of a folder, and links are passed over. Raises FetchError when the
@@ -39,9 +37,7 @@ def read_tar_members(
                 if file is not None:
                     yield Member(info.name, file.read(), info.mtime)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise FetchError(
-            f"the archive {archive.name} cannot be read: {error}; delete it and fetch again"
-        ) from None
+        raise FetchError(f"the archive {archive.name} cannot be read: {error}; delete it and fetch again") from None
 
 
 def read_zip_member(archive: Path, name: str, *, max_bytes: int) -> Member:
@@ -53,13 +49,9 @@ def read_zip_member(archive: Path, name: str, *, max_bytes: int) -> Member:
             modified = datetime(*info.date_time, tzinfo=UTC).timestamp()
             return Member(name, opened.read(info), modified)
     except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
-        raise FetchError(
-            f"{name} cannot be read from the archive {archive.name}: {error}; fetch it again"
-        ) from None
+        raise FetchError(f"{name} cannot be read from the archive {archive.name}: {error}; fetch it again") from None
 
 
 def _check_size(archive: Path, name: str, size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        raise FetchError(
-            f"{name} in {archive.name} has {size} bytes; at most {max_bytes} are expected"
-        )
+        raise FetchError(f"{name} in {archive.name} has {size} bytes; at most {max_bytes} are expected")

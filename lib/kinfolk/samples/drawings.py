@@ -52,9 +52,7 @@ class PlantedItems:
     @property
     def good_ids(self) -> list[str]:
         """Ids of every row that is not faulty, sorted."""
-        return sorted(
-            [*(item_id for pair in self.twins for item_id in pair), *self.copies]
-        )
+        return sorted([*(item_id for pair in self.twins for item_id in pair), *self.copies])
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,7 @@ class _Stroke:
     corner: str
 
 
-def write_drawings(
-    folder: Path, *, subjects: int, random: np.random.Generator
-) -> PlantedItems:
+def write_drawings(folder: Path, *, subjects: int, random: np.random.Generator) -> PlantedItems:
     """Write `<hand>.csv` and `<hand>/*.png` for both hands; the second hand's table ends with two faulty rows."""
     rows: dict[str, list[tuple[str, ...]]] = {hand: [] for hand in HANDS}
     for hand in HANDS:
@@ -80,18 +76,11 @@ def write_drawings(
     faults = _plant_faults(folder, rows[HANDS[1]])
     for hand in HANDS:
         _write_table(folder / f"{hand}.csv", rows[hand])
-    twins = tuple(
-        (f"{HANDS[0]}/{number:03d}", f"{HANDS[1]}/{number:03d}")
-        for number in range(subjects)
-    )
-    return PlantedItems(
-        tuple(folder / f"{hand}.csv" for hand in HANDS), twins, copies, faults
-    )
+    twins = tuple((f"{HANDS[0]}/{number:03d}", f"{HANDS[1]}/{number:03d}") for number in range(subjects))
+    return PlantedItems(tuple(folder / f"{hand}.csv" for hand in HANDS), twins, copies, faults)
 
 
-def _draw_subjects(
-    subjects: int, random: np.random.Generator
-) -> list[tuple[_Stroke, ...]]:
+def _draw_subjects(subjects: int, random: np.random.Generator) -> list[tuple[_Stroke, ...]]:
     """Subjects that differ from each other: three strokes in three corners, no two subjects alike."""
     drawn: dict[tuple[_Stroke, ...], None] = {}
     while len(drawn) < subjects:
@@ -109,9 +98,7 @@ def _draw_subjects(
 
 
 def _row(hand: str, number: int, strokes: tuple[_Stroke, ...]) -> tuple[str, ...]:
-    words = ", ".join(
-        f"{stroke.color} {stroke.shape} {stroke.corner}" for stroke in strokes
-    )
+    words = ", ".join(f"{stroke.color} {stroke.shape} {stroke.corner}" for stroke in strokes)
     return (
         f"{hand}/{number:03d}",
         f"{number:03d}",
@@ -121,23 +108,17 @@ def _row(hand: str, number: int, strokes: tuple[_Stroke, ...]) -> tuple[str, ...
     )
 
 
-def _paint(
-    strokes: tuple[_Stroke, ...], random: np.random.Generator
-) -> NDArray[np.uint8]:
+def _paint(strokes: tuple[_Stroke, ...], random: np.random.Generator) -> NDArray[np.uint8]:
     """One hand's drawing: the subject's shapes moved by up to a pixel, tinted, and with noise on every pixel."""
     picture = Image.new("RGB", (SIZE, SIZE), (245, 245, 240))
     pen = ImageDraw.Draw(picture)
     for stroke in strokes:
         tint = random.integers(-20, 21, size=3)
-        red, green, blue = (
-            int(value) for value in np.clip(np.add(_COLORS[stroke.color], tint), 0, 255)
-        )
+        red, green, blue = (int(value) for value in np.clip(np.add(_COLORS[stroke.color], tint), 0, 255))
         x, y = np.add(_CORNERS[stroke.corner], random.integers(-1, 2, size=2)).tolist()
         _draw_shape(pen, stroke.shape, (x, y), (red, green, blue))
     noise = random.normal(0, 6, size=(SIZE, SIZE, 3))
-    painted: NDArray[np.uint8] = np.clip(np.asarray(picture) + noise, 0, 255).astype(
-        np.uint8
-    )
+    painted: NDArray[np.uint8] = np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)
     return painted
 
 

@@ -20,9 +20,7 @@ DRAWINGS = 3786
 MAX_TABLE_BYTES = 32 << 20
 MAX_PICTURE_BYTES = 1 << 20
 
-_PICTURE = re.compile(
-    r"package/img/(?P<vendor>[a-z]+)/64/(?P<name>[0-9a-f]+(?:-[0-9a-f]+)*)\.png"
-)
+_PICTURE = re.compile(r"package/img/(?P<vendor>[a-z]+)/64/(?P<name>[0-9a-f]+(?:-[0-9a-f]+)*)\.png")
 _TABLE = "package/emoji.json"
 _ANNOTATIONS = "package/annotations/en/annotations.json"
 _PRESENTATION = "\ufe0f"
@@ -40,6 +38,7 @@ class Drawing:
 
     @property
     def picture(self) -> str:
+        """Name of the picture file, without its ending."""
         return self.code.lower()
 
 
@@ -50,16 +49,10 @@ def write_emoji(archives: dict[str, Path], annotations: Path, folder: Path) -> N
     an archive does not hold what is expected.
     """
     names = _read_annotations(annotations)
-    contents = {
-        vendor: _read_vendor(vendor, archive) for vendor, archive in archives.items()
-    }
+    contents = {vendor: _read_vendor(vendor, archive) for vendor, archive in archives.items()}
     shared = set.intersection(*(set(pictures) for _, pictures in contents.values()))
     for vendor, (table, pictures) in contents.items():
-        drawings = [
-            drawing
-            for drawing in list_drawings(json.loads(table.content), names)
-            if drawing.picture in shared
-        ]
+        drawings = [drawing for drawing in list_drawings(json.loads(table.content), names) if drawing.picture in shared]
         if len(drawings) != DRAWINGS:
             raise FetchError(
                 f"{archives[vendor].name} has {len(drawings)} drawings that all vendors have; expected {DRAWINGS}"
@@ -73,18 +66,14 @@ def write_emoji(archives: dict[str, Path], annotations: Path, folder: Path) -> N
         os.utime(folder / f"{vendor}.csv", (table.modified, table.modified))
 
 
-def list_drawings(
-    table: Iterable[dict[str, Any]], names: dict[str, dict[str, Any]]
-) -> Iterator[Drawing]:
+def list_drawings(table: Iterable[dict[str, Any]], names: dict[str, dict[str, Any]]) -> Iterator[Drawing]:
     """Every emoji of the vendors' table, each followed by its skin tones, with the CLDR names given by character."""
     for row in table:
         subject, label = str(row["unified"]), str(row["subcategory"])
         name, keywords = _words(row, names)
         yield Drawing(subject, subject, "", label, ", ".join([name, *keywords]))
         for tones, variation in row.get("skin_variations", {}).items():
-            described = ", ".join(
-                names[chr(int(tone, 16))]["tts"][0] for tone in tones.split("-")
-            )
+            described = ", ".join(names[chr(int(tone, 16))]["tts"][0] for tone in tones.split("-"))
             yield Drawing(
                 str(variation["unified"]),
                 subject,
@@ -94,9 +83,7 @@ def list_drawings(
             )
 
 
-def _words(
-    row: dict[str, Any], names: dict[str, dict[str, Any]]
-) -> tuple[str, list[str]]:
+def _words(row: dict[str, Any], names: dict[str, dict[str, Any]]) -> tuple[str, list[str]]:
     """Name and keywords; CLDR names flags and some sequences by rule only, where the Unicode name has to do."""
     characters = "".join(chr(int(code, 16)) for code in row["unified"].split("-"))
     found = names.get(characters) or names.get(characters.replace(_PRESENTATION, ""))
@@ -107,16 +94,10 @@ def _words(
 
 
 def _read_annotations(archive: Path) -> dict[str, dict[str, Any]]:
-    members = list(
-        read_tar_members(
-            archive, wanted=lambda name: name == _ANNOTATIONS, max_bytes=MAX_TABLE_BYTES
-        )
-    )
+    members = list(read_tar_members(archive, wanted=lambda name: name == _ANNOTATIONS, max_bytes=MAX_TABLE_BYTES))
     if not members:
         raise FetchError(f"{archive.name} has no {_ANNOTATIONS}")
-    annotations: dict[str, dict[str, Any]] = json.loads(members[0].content)[
-        "annotations"
-    ]["annotations"]
+    annotations: dict[str, dict[str, Any]] = json.loads(members[0].content)["annotations"]["annotations"]
     return annotations
 
 
@@ -139,9 +120,7 @@ def _read_vendor(vendor: str, archive: Path) -> tuple[Member, dict[str, Member]]
     return table, pictures
 
 
-def _write_vendor(
-    folder: Path, vendor: str, drawings: list[Drawing], pictures: dict[str, Member]
-) -> None:
+def _write_vendor(folder: Path, vendor: str, drawings: list[Drawing], pictures: dict[str, Member]) -> None:
     (folder / vendor).mkdir(parents=True)
     for name, picture in pictures.items():
         path = folder / vendor / f"{name}.png"

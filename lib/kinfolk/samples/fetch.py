@@ -55,7 +55,7 @@ def samples_folder(cache: Path | None = None) -> Path:
 
 
 def _note(message: str) -> None:
-    print(message, file=sys.stderr)
+    sys.stderr.write(f"{message}\n")
 
 
 def fetch_samples(
@@ -76,9 +76,7 @@ def fetch_samples(
             try:
                 _fetch_all(folder, note, run)
             except OSError as error:
-                raise FetchError(
-                    f"the demo data cannot be written to {folder}: {error}"
-                ) from error
+                raise FetchError(f"the demo data cannot be written to {folder}: {error}") from error
     return {"emoji": folder / "emoji", "retail": folder / "retail"}
 
 
@@ -108,9 +106,7 @@ def _fetch_all(folder: Path, note: Callable[[str], None], run: Command | None) -
         for part in ("emoji", "retail"):
             _replace_folder(scratch / part, folder / part, scratch / f"old-{part}")
     _replace_text(folder / "CREDITS", CREDITS)
-    _replace_text(
-        folder / "STAMP.json", json.dumps({"layout": LAYOUT, "digest": _digest(folder)})
-    )
+    _replace_text(folder / "STAMP.json", json.dumps({"layout": LAYOUT, "digest": _digest(folder)}))
 
 
 def _download_apart(package: Package, scratch: Path, run: Command | None) -> Path:
@@ -165,8 +161,6 @@ def _digest(folder: Path) -> str:
         digest.update(f"{table} {file_sha256(folder / table)}\n".encode())
     for vendor in ("google", "twitter"):
         with os.scandir(folder / "emoji" / vendor) as entries:
-            for name, size in sorted(
-                (entry.name, entry.stat().st_size) for entry in entries
-            ):
+            for name, size in sorted((entry.name, entry.stat().st_size) for entry in entries):
                 digest.update(f"{vendor}/{name} {size}\n".encode())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Made-up data of which everything is known: drawings of the same subjects by two hands, and baskets with planted rules."""
+"""Made-up data of which everything is known: drawings of each subject by two hands, and baskets with planted rules."""
 
 from __future__ import annotations
 
@@ -24,18 +24,14 @@ class PlantedLake:
     cleaning: CleaningSettings
 
 
-def write_planted_lake(
-    folder: Path, *, seed: int, subjects: int, baskets: int
-) -> PlantedLake:
+def write_planted_lake(folder: Path, *, seed: int, subjects: int, baskets: int) -> PlantedLake:
     """Write drawings and purchases below `folder` and return where they lie and what is true of them.
 
     The same arguments write the same bytes. `subjects` has to be at least 4 and `baskets` at least 100, so that
     every fault and rule has room.
     """
     if subjects < 4 or baskets < 100:
-        raise ValueError(
-            f"at least 4 subjects and 100 baskets are needed; came: {subjects} and {baskets}"
-        )
+        raise ValueError(f"at least 4 subjects and 100 baskets are needed; came: {subjects} and {baskets}")
     drawing, buying = np.random.default_rng(seed).spawn(2)
     items = write_drawings(folder / "drawings", subjects=subjects, random=drawing)
     events = write_purchases(folder / "purchases.csv", baskets=baskets, random=buying)

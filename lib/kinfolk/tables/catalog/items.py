@@ -32,6 +32,8 @@ RAW_ITEMS = Table(
         Column("text", "string", "text of the item", nullable=True),
         Column("image_file", "string", "picture file named by the row", nullable=True),
         Column("audio_file", "string", "sound file named by the row", nullable=True),
+        Column("image_problem", "string", "why the picture file named was not read; null where it was", nullable=True),
+        Column("audio_problem", "string", "why the sound file named was not read; null where it was", nullable=True),
         Column(
             "image",
             "binary",
@@ -68,7 +70,7 @@ TEXT_VOCABULARY = Table(
     name="text_vocabulary",
     meaning="Tokens of item texts with their ids, fitted on the training split.",
     columns=(
-        Column("token", "string", "a word, or a piece of one marked by its kind"),
+        Column("token", "string", "word:<a word>, or gram:<3 or 4 characters of one>, its ends marked by < and >"),
         Column("token_id", "int", "id of the token, from 1; 0 stands for padding"),
         Column("item_count", "bigint", "training items whose text has the token"),
         *RUN_COLUMNS,
@@ -94,7 +96,7 @@ ITEM_FEATURES = Table(
         Column(
             "text_tokens",
             "array<int>",
-            "token ids of the text in order; empty where all are unknown; null where the item has no text",
+            "token ids of words in order, then of their pieces; empty where none is known; null where the item has no text",
             nullable=True,
         ),
         *RUN_COLUMNS,
