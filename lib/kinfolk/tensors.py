@@ -189,7 +189,8 @@ def _offsets(array: pa.Array) -> np.ndarray[Any, np.dtype[np.integer[Any]]]:
     kind = pa.int64() if is_large else pa.int32()
     if not len(array):
         return np.zeros(1, dtype=np.int64 if is_large else np.int32)
-    return pa.Array.from_buffers(kind, len(array) + 1, [None, array.buffers()[1]], offset=array.offset).to_numpy()
+    offsets = pa.Array.from_buffers(kind, len(array) + 1, [None, array.buffers()[1]], offset=array.offset)
+    return np.asarray(offsets)
 
 
 def _share(array: pa.Array) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """Who reads what, and when: pure arithmetic over row counts, the same on every rank.
 
 An epoch's row groups come in a new order, and this sequence of rows is cut into one stretch a rank, whose lengths
-differ by one row at most. A row group that a cut runs through is read by the ranks on both sides: they put its rows into
-one random order, the same for both, and each takes its part of that. So every row comes exactly once, also where there
-are fewer row groups than ranks, and no rank keeps the same rows for ever.
+differ by one row at most. A row group that a cut runs through is read by the ranks on both sides: they put its rows
+into one random order, the same for both, and each takes its part of that. So every row comes exactly once, also where
+there are fewer row groups than ranks, and no rank keeps the same rows for ever.
 
 Each rank then walks through its stretch in windows of several row groups, and mixes the rows of each window.
 """

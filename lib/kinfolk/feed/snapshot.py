@@ -140,9 +140,9 @@ def _check_readable(table: DeltaTable, path: str) -> None:
     mapping = table.metadata().configuration.get("delta.columnMapping.mode", "none")
     if mapping != "none" or "columnMapping" in features:
         raise UnsupportedTableError(
-            f"{path} maps its columns (delta.columnMapping.mode = {mapping}), so that its files name them otherwise; in "
-            f"Spark run ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.columnMapping.mode' = 'none'), which rewrites "
-            f"the files, then ALTER TABLE delta.`{path}` DROP FEATURE columnMapping"
+            f"{path} maps its columns (delta.columnMapping.mode = {mapping}), so that its files name them otherwise; "
+            f"in Spark run ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.columnMapping.mode' = 'none'), which "
+            f"rewrites the files, then ALTER TABLE delta.`{path}` DROP FEATURE columnMapping"
         )
     unknown = sorted(features - _HARMLESS_FEATURES)
     if unknown:
@@ -200,8 +200,8 @@ def _read_footer(filesystem: pafs.FileSystem, root: str, snapshot: PinnedFiles, 
         footer = pq.read_metadata(path, filesystem=filesystem)
     except FileNotFoundError:
         raise NotFoundError(
-            f"{path}, which version {snapshot.version} of the table needs, is gone: VACUUM removes what newer versions do "
-            "not use. Pin a newer version, and keep files for longer than a training takes (the table property "
+            f"{path}, which version {snapshot.version} of the table needs, is gone: VACUUM removes what newer versions "
+            "do not use. Pin a newer version, and keep files for longer than a training takes (the table property "
             "delta.deletedFileRetentionDuration)"
         ) from None
     except (pa.ArrowInvalid, OSError) as error:

@@ -15,13 +15,15 @@ class FeatureSettings(Section):
 
     image_size: Annotated[int, Field(ge=8, le=1024)] = 32
     """Height and width of every picture, in pixels."""
+    max_image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = 40_000_000
+    """Largest picture that is decoded, in pixels."""
     held_out_share: Share = 0.2
     """Share of the subjects that training never sees, 0 to 1."""
     split_seed: int = 0
     """Seed of the split; another seed holds out other subjects."""
     min_token_items: Annotated[int, Field(ge=1)] = 2
     """Training items that a token has to occur in to enter the vocabulary."""
-    max_vocabulary: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
+    max_vocabulary: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
     """Most tokens in the vocabulary, the commonest first."""
     max_tokens: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Most tokens kept of one text; the first ones."""

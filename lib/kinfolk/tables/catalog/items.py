@@ -96,7 +96,7 @@ ITEM_FEATURES = Table(
         Column(
             "text_tokens",
             "array<int>",
-            "token ids of words in order, then of their pieces; empty where none is known; null where the item has no text",
+            "token ids of words in order, then of their pieces; empty where none is known; null where there is no text",
             nullable=True,
         ),
         *RUN_COLUMNS,

@@ -1,0 +1,1 @@
+"""Items as tensors: which side of the split, pictures of one size, texts as token ids."""
