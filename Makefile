@@ -34,7 +34,6 @@ check: setup ## lint, types, layers, doctests, generated pages
 	$(BIN)/python -m kinfolk.document --check
 
 bench: setup ## run one benchmark: make bench NAME=similarity
-	@test -n "$(NAME)" || { echo "name a benchmark: make bench NAME=...; there are:"; ls tests/benchmarks; exit 2; }
 	@$(BIN)/python -m tests.benchmarks $(NAME) $(ARGS)
 
 docs: setup ## write docs/tables.md and docs/settings.md anew
