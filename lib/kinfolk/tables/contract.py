@@ -42,7 +42,8 @@ class Table:
     """A Delta table of the lake.
 
     `checks` are SQL conditions that Delta enforces on every row. `slice_by` names columns whose values delimit the part
-    of the table that one job replaces (the table is then shared by several jobs).
+    of the table that one job replaces (the table is then shared by several jobs). `guards_rows` says whether
+    `limits.max_deleted_share` protects the rows: not where another threshold or model rightly gives quite other keys.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Table:
     sort_by: tuple[str, ...] = ()
     slice_by: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
+    guards_rows: bool = True
     run_date_meaning: str = "none: the table follows its inputs alone"
 
     def __post_init__(self) -> None:

@@ -5,7 +5,11 @@ from kinfolk.tables.contract import Column, Table
 
 SIMILAR_PAIRS = Table(
     name="similar_pairs",
-    meaning="Pairs of items at least as similar as the threshold, each once; of identical items only the representative.",
+    meaning=(
+        "Pairs of items at least as similar as the threshold, each once; of identical items only the representative. "
+        "A pair of representatives stands for all pairs of their copies (item_copies), and an item and its copy have "
+        "similarity 1."
+    ),
     columns=(
         Column("left_id", "string", "the item whose id sorts first"),
         Column("right_id", "string", "the other item"),
@@ -15,6 +19,7 @@ SIMILAR_PAIRS = Table(
     key=("left_id", "right_id"),
     checks={"each_pair_once": "left_id < right_id"},
     sort_by=("left_id", "right_id"),
+    guards_rows=False,
 )
 
 ITEM_NEIGHBORS = Table(
@@ -30,6 +35,7 @@ ITEM_NEIGHBORS = Table(
     key=("item_id", "rank"),
     checks={"positive_rank": "rank >= 1", "not_itself": "item_id <> neighbor_id"},
     sort_by=("item_id", "rank"),
+    guards_rows=False,
 )
 
 ITEM_COPIES = Table(
@@ -43,6 +49,7 @@ ITEM_COPIES = Table(
     key=("item_id",),
     checks={"not_itself": "representative_id < item_id"},
     sort_by=("item_id",),
+    guards_rows=False,
 )
 
 ITEM_GROUPS = Table(
@@ -57,4 +64,5 @@ ITEM_GROUPS = Table(
     key=("item_id",),
     checks={"at_least_two": "group_size >= 2"},
     sort_by=("group_id", "item_id"),
+    guards_rows=False,
 )

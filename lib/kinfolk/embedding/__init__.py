@@ -1,0 +1,1 @@
+"""Items to vectors: a trained encoder applied to every row, wherever the rows lie."""

@@ -1,0 +1,69 @@
+"""A tiny encoder with fixed weights, and a tiny item_features table: what tests of embed and join work on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from kinfolk.tables.catalog import ITEM_FEATURES, TEXT_VOCABULARY
+
+if TYPE_CHECKING:
+    from kinfolk.tables.contract import Table
+
+IMAGE_SIZE = 8
+TOKENS = ["cat", "dog", "face", "happy", "red", "sad"]
+"""The vocabulary; token ids count from 1."""
+
+
+def save_tiny_encoder(directory: str | Path, *, seed: int = 0, tokens: list[str] = TOKENS) -> None:
+    """An untrained encoder for pictures of 8 x 8 and the vocabulary above, 16 coordinates."""
+    from kinfolk.learning.encoders import EncoderShape, build_encoder, hash_vocabulary, save_encoder
+
+    shape = EncoderShape(
+        image_size=IMAGE_SIZE,
+        channels=(4, 8),
+        vocabulary_size=len(tokens),
+        vocabulary_sha256=hash_vocabulary(tokens),
+        token_size=8,
+        embedding_size=16,
+    )
+    save_encoder(directory, build_encoder(shape, seed=seed))
+
+
+def make_features(count: int = 40, *, seed: int = 0) -> pa.Table:
+    """Rows of item_features: every fifth has no text, every seventh no picture, the last two copy the first."""
+    random = np.random.default_rng(seed)
+    rows = [_make_row(place, random) for place in range(count)]
+    for place in range(count - 2, count):
+        rows[place] |= {"image": rows[0]["image"], "text_tokens": rows[0]["text_tokens"]}
+    return _as_table(rows, ITEM_FEATURES)
+
+
+def _make_row(place: int, random: np.random.Generator) -> dict[str, Any]:
+    picture = random.integers(0, 256, IMAGE_SIZE * IMAGE_SIZE * 3, dtype=np.uint8).tobytes()
+    tokens = random.integers(1, len(TOKENS) + 1, random.integers(1, 5)).tolist()
+    return {
+        "item_id": f"item{place:03d}",
+        "subject_id": f"subject{place // 2:03d}",
+        "source": "tiny",
+        "split": "train" if place % 4 else "held_out",
+        "image": picture if place % 7 != 6 else None,
+        "text_tokens": tokens if place % 5 != 4 else None,
+    }
+
+
+def make_vocabulary(tokens: list[str] = TOKENS) -> pa.Table:
+    """Rows of text_vocabulary."""
+    rows = [{"token": token, "token_id": place, "item_count": 2} for place, token in enumerate(tokens, start=1)]
+    return _as_table(rows, TEXT_VOCABULARY)
+
+
+def _as_table(rows: list[dict[str, Any]], table: Table) -> pa.Table:
+    """Rows with the content columns of a table, missing ones null."""
+    schema = table.arrow_schema()
+    return pa.Table.from_pylist(
+        rows, schema=pa.schema([schema.field(name).with_nullable(nullable=True) for name in table.content])
+    )
