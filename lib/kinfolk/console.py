@@ -34,7 +34,7 @@ def render_table(rows: Sequence[Sequence[Any]], headers: Sequence[str], *, width
 
 
 def format_value(value: Any) -> str:
-    """One value on one line: four digits of a fraction, lists with commas, times to the second, bytes as their number."""
+    """One value on one line: fractions in four digits, lists with commas, times to the second, the size of bytes."""
     if value is None:
         return ""
     if isinstance(value, float):

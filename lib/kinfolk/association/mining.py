@@ -69,7 +69,9 @@ def _mine(lines: DataFrame, settings: AssociationSettings) -> DataFrame:
     """Mine in one task, and keep the result with the executors: both tables are made of it."""
 
     def mine(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from mine_itemsets(pa.Table.from_batches(batches, schema=_LINE_SCHEMA), settings)
+        # What a table forbids to be null arrives with another schema than what may be null.
+        nullable = [batch.cast(_LINE_SCHEMA) for batch in batches]
+        yield from mine_itemsets(pa.Table.from_batches(nullable, schema=_LINE_SCHEMA), settings)
 
     return lines.coalesce(1).mapInArrow(mine, _to_spark(ITEMSET_SCHEMA)).localCheckpoint()
 
