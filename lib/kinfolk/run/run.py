@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -104,14 +104,22 @@ class Run:
         return self.lake.path(f"_{name}/{self.run_id}")
 
     def sync(
-        self, table: Table, frame: DataFrame, *, origin: Table | None = None, rows_in: int | None = None
+        self,
+        table: Table,
+        frame: DataFrame,
+        *,
+        origin: Table | None = None,
+        rows_in: int | None = None,
+        rows_seen: int | None = None,
     ) -> Written:
         """Make a table hold exactly the good rows of `frame`, and rejected_rows the others.
 
         `frame` has the table's content columns, and where rows may be turned away `reject_reason` (null for a good row),
         `reject_detail` and the key columns of `origin`, the table the rows come from. Its rows have to be as many as
-        `rows_in`, by default the rows of `origin`. Rejects are committed first, rows second: after a kill between the
-        two, rejected_rows is ahead of the table until the run is started again. Equal content makes no commit.
+        `rows_in`, by default the rows of `origin`. The limit on rejects is a share of `rows_seen`, the rows looked at,
+        where some of them rightly give no row; by default of the rows of `frame`. Rejects are committed first, rows
+        second: after a kill between the two, rejected_rows is ahead of the table until the run is started again. Equal
+        content makes no commit.
         """
         self.lake.prepare(table)
         staged = delta.stage(frame, table, self.folder("staging") + f"/{table.name}")
@@ -119,7 +127,7 @@ class Run:
         if expected is not None:
             delta.check_conserved(staged, table, expected)
         is_equal = delta.is_current(staged, table, self.lake)
-        self._check_limits(staged, table, is_equal)
+        self._check_limits(replace(staged, rows_seen=rows_seen), table, is_equal)
         self._reject(staged, table, origin or table)
         if not is_equal:
             delta.commit_sync(staged, table, self.lake, self._stamp())
@@ -135,17 +143,18 @@ class Run:
         return self._remember(table, staged.rejected, is_changed=not is_equal)
 
     def _check_limits(self, staged: delta.Staged, table: Table, is_equal: bool) -> None:
-        standing = 0 if is_equal else self.lake.snapshot(table).rows
+        standing = self.lake.snapshot(table).rows if table.guards_rows and not is_equal else 0
         deleted = delta.count_deleted(staged, table, self.lake) if standing else 0
         limits = self.settings.limits
         delta.check_limits(staged, table, deleted, standing, limits.max_rejected_share, limits.max_deleted_share)
 
     def _reject(self, staged: delta.Staged, table: Table, origin: Table) -> None:
         """Replace this job's slice of rejected_rows for one table."""
-        if not staged.rejected and not self.lake.exists(REJECTED_ROWS):
-            return
         self.lake.prepare(REJECTED_ROWS)
         where = {"job": self.job.name, "target_table": table.name}
+        if not staged.rejected and not self.lake.count_rows(REJECTED_ROWS, where):
+            self._remember(REJECTED_ROWS, 0, is_changed=False)
+            return
         frame = delta.rejected_frame(staged, table, origin.key, self.job.name)
         rejects = delta.stage(frame, REJECTED_ROWS, self.folder("staging") + f"/{table.name}.rejected")
         if not delta.is_current(rejects, REJECTED_ROWS, self.lake, where):

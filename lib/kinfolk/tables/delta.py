@@ -14,7 +14,7 @@ from kinfolk.tables.contract import Table, mismatches, quote_sql
 from kinfolk.tables.lake import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 REASON = "reject_reason"
 DETAIL = "reject_detail"
@@ -48,12 +48,16 @@ class Digest:
 
 @dataclass(frozen=True)
 class Staged:
-    """A result written to the staging folder once, and what one pass over it counted."""
+    """A result written to the staging folder once, and what one pass over it counted.
+
+    `rows_seen` counts the rows that were looked at, where the result has no row for those that gave none.
+    """
 
     frame: DataFrame
     good: Digest
     rejected: int
     reasons: dict[str, int]
+    rows_seen: int | None = None
 
 
 def stage(frame: DataFrame, table: Table, folder: str) -> Staged:
@@ -70,20 +74,19 @@ def stage(frame: DataFrame, table: Table, folder: str) -> Staged:
     frame.write.mode("overwrite").parquet(folder)
     staged = frame.sparkSession.read.schema(frame.schema).parquet(folder)
     is_good = F.col(REASON).isNull()
-    good = staged.where(is_good)
     broken = {
         f"have no {c.name}": F.col(c.name).isNull() for c in table.columns if not c.nullable and c.name in frame.columns
     }
     broken |= {f"break {name}: {check}": ~F.expr(check) for name, check in table.checks.items()}
     counts = [F.count_if(is_good & condition).alias(f"broken_{i}") for i, condition in enumerate(broken.values())]
-    measured = staged.agg(F.count_if(~is_good).alias("rejected"), *counts).first()
-    assert measured is not None, "an aggregate without keys has one row"
-    problems = [f"{measured[f'broken_{i}']} rows {words}" for i, words in enumerate(broken) if measured[f"broken_{i}"]]
-    problems += _repeated_keys(good, table)
+    row = staged.agg(F.count_if(~is_good).alias("rejected"), *counts, *_digest_columns(table.content, is_good)).first()
+    assert row is not None, "an aggregate without keys has one row"
+    problems = [f"{row[f'broken_{i}']} rows {words}" for i, words in enumerate(broken) if row[f"broken_{i}"]]
+    problems += _repeated_keys(staged.where(is_good), table)
     if problems:
         raise ContractError(f"the rows for {table.name} break its contract: {'; '.join(problems)}")
-    rejected = int(measured["rejected"])
-    return Staged(staged, digest(good, table.content), rejected, _count_reasons(staged) if rejected else {})
+    rejected = int(row["rejected"])
+    return Staged(staged, _read_digest(row), rejected, _count_reasons(staged) if rejected else {})
 
 
 def _check_columns(frame: DataFrame, table: Table) -> None:
@@ -122,20 +125,27 @@ def digest(frame: DataFrame, columns: list[str]) -> Digest:
     """Measure the rows of a frame; the order of rows and their spread over files do not count."""
     from pyspark.sql import functions as F
 
+    row = frame.agg(*_digest_columns(columns, F.lit(True))).first()
+    assert row is not None, "an aggregate without keys has one row"
+    return _read_digest(row)
+
+
+def _digest_columns(columns: list[str], counts: Column) -> list[Column]:
+    """The parts of a digest as aggregates over the rows for which `counts` holds."""
+    from pyspark.sql import functions as F
+
     # xxhash64 skips nulls, so that (null, "a") and ("a", null) would collide without the flags.
     flags = F.concat(*(F.when(F.col(c).isNull(), "1").otherwise("0") for c in columns))
-    row_hash = F.xxhash64(flags, *(F.col(c) for c in columns))
-    measured = (
-        frame.select(row_hash.alias("h"))
-        .agg(
-            F.count("*").alias("rows"),
-            F.sum(F.col("h").cast("decimal(20,0)")).alias("total"),
-            F.bit_xor("h").alias("xor"),
-        )
-        .first()
-    )
-    assert measured is not None, "an aggregate without keys has one row"
-    return Digest(int(measured["rows"]), int(measured["total"] or 0), int(measured["xor"] or 0))
+    row_hash = F.when(counts, F.xxhash64(flags, *(F.col(c) for c in columns)))
+    return [
+        F.count(row_hash).alias("digest_rows"),
+        F.sum(row_hash.cast("decimal(20,0)")).alias("digest_sum"),
+        F.bit_xor(row_hash).alias("digest_xor"),
+    ]
+
+
+def _read_digest(row: Row) -> Digest:
+    return Digest(int(row["digest_rows"]), int(row["digest_sum"] or 0), int(row["digest_xor"] or 0))
 
 
 def count_deleted(staged: Staged, table: Table, lake: Lake) -> int:
@@ -147,6 +157,11 @@ def count_deleted(staged: Staged, table: Table, lake: Lake) -> int:
 
 def is_current(staged: Staged, table: Table, lake: Lake, where: dict[str, str] | None = None) -> bool:
     """Whether the table, or its slice `where`, holds the staged content already."""
+    standing = lake.count_rows(table, where or {})
+    if standing is not None and standing != staged.good.rows:
+        return False
+    if not staged.good.rows:
+        return True
     current = _load(staged.frame.sparkSession, lake.path(table.name))
     return digest(current.where(_condition(where or {})), table.content) == staged.good
 
@@ -237,7 +252,7 @@ def check_limits(
     staged: Staged, table: Table, deleted: int, standing: int, max_rejected: float, max_deleted: float
 ) -> None:
     """Raise LossLimitError, naming the commonest reasons, when a run would lose more than the settings allow."""
-    rows = staged.good.rows + staged.rejected
+    rows = staged.rows_seen or staged.good.rows + staged.rejected
     if staged.rejected > max_rejected * rows:
         commonest = ", ".join(f"{reason} {count:,}" for reason, count in list(staged.reasons.items())[:3])
         raise LossLimitError(

@@ -86,6 +86,15 @@ class Lake:
         opened = self.open(table, version)
         return opened.to_pyarrow_table(columns=list(columns) if columns is not None else None, filters=filters)
 
+    def count_rows(self, table: Table, where: dict[str, str]) -> int | None:
+        """Rows whose columns have the values of `where`, from the log alone; None where the log cannot tell."""
+        actions = pa.table(self.open(table).get_add_actions(flatten=True))
+        for column, value in where.items():
+            if column not in table.partition_by:
+                return None
+            actions = actions.filter(pc.equal(actions.column(f"partition.{column}"), value))
+        return int(pc.sum(actions.column("num_records")).as_py() or 0)
+
     def replace_rows(self, table: Table, rows: pa.Table, predicate: str) -> None:
         """Put `rows` in the place of those that meet the predicate, as one commit; makes the table where it is not.
 
