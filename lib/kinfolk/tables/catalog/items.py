@@ -131,7 +131,7 @@ TRAINING_METRICS = Table(
     meaning="Curves and final figures of each training run; the same as in the tracking server.",
     columns=(
         Column("training_run_id", "string", "run of the train job"),
-        Column("encoder", "string", "trained, untrained or raw_pixels"),
+        Column("encoder", "string", "trained, untrained (the same encoder before training), raw_pixels, or chance"),
         Column("metric", "string", "name, such as loss, seconds, rows, image_to_image.recall_at_1"),
         Column("epoch", "int", "epoch from 1; 0 for what was measured before training"),
         Column("value", "double", "value of the metric"),

@@ -1,0 +1,1 @@
+"""How encoders are trained: their shape, the loss, the augmentation, the loop, and how well they retrieve."""
