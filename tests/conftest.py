@@ -38,7 +38,7 @@ def lake(tmp_path: Path) -> str:
 
 @pytest.fixture
 def make_settings(lake: str) -> Callable[..., Settings]:
-    """Make settings for the test's lake from sections given as mappings: `make_settings(similarity={"threshold": 0.8})`."""
+    """Make settings for the test's lake from sections: `make_settings(similarity={"threshold": 0.8})`."""
 
     def make(**sections: Any) -> Settings:
         return Settings.model_validate({"lake": {"root": lake}} | sections)

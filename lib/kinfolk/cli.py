@@ -6,11 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from dataclasses import asdict
 from typing import Any
 
 from kinfolk.run.command import EXIT_CODES, add_run_options, add_settings_options, exit_code_of, read_settings
+from kinfolk.settings import Settings
 from kinfolk.tables.lake import Lake
 
 Command = Callable[[argparse.Namespace], int]
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The command line: a subcommand for each thing people do."""
     parser = argparse.ArgumentParser(
         prog="kinfolk",
         description="Finds what belongs together in a data lake: similar items, and products bought together.",
@@ -91,17 +92,99 @@ def _add_upkeep(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from kinfolk.pipeline import print_result, run_all
+    from kinfolk.pipeline import run_all
 
     settings = read_settings(options)
     run_all(settings, only=options.only, run_date=options.run_date, is_forced=options.force)
     if not options.only:
-        print_result(settings)
+        _print_result(settings)
     return 0
+
+
+def _print_result(settings: Settings) -> None:
+    """Say where everything is, and the numbers that people ask for first."""
+    from kinfolk.jobs.report import locate_page
+    from kinfolk.report.pinned import PinnedTables
+    from kinfolk.report.sections.headline import read_headline
+    from kinfolk.tables.catalog import CATALOG
+
+    lake = Lake(settings.lake.root)
+    headline = read_headline(PinnedTables(lake, {t.name: lake.snapshot(t) for t in CATALOG.values() if lake.exists(t)}))
+    for figure in headline.figures:
+        print(f"{figure.value:>12}  {figure.name} {figure.remark}".rstrip())
+    for hit in headline.hits:
+        print(f"{hit.share:>12.1%}  of held-out pictures find their twin first ({hit.name})")
+    print(f"tables: {lake.root}")
+    print(f"report: {locate_page(settings)}")
 
 
 def _lake(options: argparse.Namespace) -> Lake:
     return Lake(read_settings(options).lake.root)
+
+
+def _tables(options: argparse.Namespace) -> int:
+    lake = _lake(options)
+    if options.sql:
+        from kinfolk.tables.register import tables_sql
+
+        print(tables_sql(lake.root), end="")
+        return 0
+    from kinfolk.tables.lookups import list_tables
+
+    infos = list_tables(lake)
+    rows = [[i.name, i.rows, i.version, i.updated, i.meaning] for i in infos]
+    return _show(options, [asdict(i) for i in infos], rows, ["table", "rows", "version", "changed", "meaning"])
+
+
+def _similar(options: argparse.Namespace) -> int:
+    from kinfolk.tables.lookups import find_similar
+
+    found = find_similar(_lake(options), options.item_id, options.limit)
+    if not options.json:
+        print(f"{found.item_id}: {found.text or 'no text'}")
+        if found.copies:
+            print(f"identical to {', '.join(found.copies)}")
+        if found.group_id:
+            print(f"in the group of {found.group_id}, {found.group_size} items")
+    rows = [[n.rank, n.item_id, n.similarity, n.label, n.text] for n in found.neighbors]
+    return _show(options, asdict(found), rows, ["rank", "item", "similarity", "label", "text"])
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from kinfolk.tables.lookups import find_rules
+
+    found = find_rules(_lake(options), options.item, options.limit)
+    if not options.json:
+        print("; ".join(f"{item}: {name}" for item, name in found.items.items()))
+    rows = [
+        [r.antecedent_names, r.consequent_names, r.support, r.confidence, r.lift, r.basket_count] for r in found.rules
+    ]
+    return _show(
+        options, asdict(found), rows, ["baskets with", "also hold", "support", "confidence", "lift", "baskets"]
+    )
+
+
+def _sql(options: argparse.Namespace) -> int:
+    from kinfolk.tables.lookups import run_sql
+
+    answer = run_sql(_lake(options), options.query, options.limit)
+    code = _show(
+        options, [dict(zip(answer.columns, row, strict=True)) for row in answer.rows], answer.rows, answer.columns
+    )
+    if answer.is_cut:
+        print(f"only the first {options.limit} rows are shown; --limit N shows more", file=sys.stderr)
+    return code
+
+
+def _show(options: argparse.Namespace, data: Any, rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> int:
+    """Print what was found, as JSON or as a table."""
+    if options.json:
+        print(json.dumps(data, default=str, ensure_ascii=False, indent=2))
+        return 0
+    from kinfolk.console import render_table
+
+    print(render_table(rows, headers))
+    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -110,7 +193,7 @@ def _doctor(options: argparse.Namespace) -> int:
     return print_findings(run_doctor(read_settings(options)))
 
 
-def _samples(options: argparse.Namespace) -> int:
+def _samples(_: argparse.Namespace) -> int:
     from kinfolk.samples import fetch_samples
 
     for name, folder in fetch_samples().items():

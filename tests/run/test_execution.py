@@ -73,7 +73,9 @@ def test_a_job_writes_rows_and_rejects_and_records_both(spark: SparkSession, lak
     (record,) = read_records(store, "pair")
     assert (record.run_id, record.status, record.run_date) == (outcome.run_id, "succeeded", date(2026, 1, 31))
     assert [(i["table_name"], i["rows"]) for i in record.inputs] == [("item_copies", 3)]
-    assert [(o["table_name"], o["rows"], o["rejected"]) for o in record.outputs if o["rejected"]] == [("similar_pairs", 2, 1)]
+    assert [(o["table_name"], o["rows"], o["rejected"]) for o in record.outputs if o["rejected"]] == [
+        ("similar_pairs", 2, 1)
+    ]
     assert not os.path.exists(store.path(f"_staging/{outcome.run_id}"))
 
 
@@ -116,7 +118,9 @@ def test_another_jobs_rejects_do_not_make_it_run_again(spark: SparkSession, sett
     assert go(settings, spark).status == "skipped"
 
 
-def test_a_failed_run_is_taken_over_and_ends_like_a_clean_one(spark: SparkSession, lake: str, settings: Settings) -> None:
+def test_a_failed_run_is_taken_over_and_ends_like_a_clean_one(
+    spark: SparkSession, lake: str, settings: Settings
+) -> None:
     attempts: list[int] = []
 
     def fail_once(run: Run) -> None:
@@ -129,7 +133,8 @@ def test_a_failed_run_is_taken_over_and_ends_like_a_clean_one(spark: SparkSessio
     with pytest.raises(EnvironmentProblem, match="disk is full"):
         go(settings, spark, job)
     (failed,) = read_records(Lake(lake), "pair")
-    assert failed.status == "failed" and "disk is full" in (failed.message or "")
+    assert failed.status == "failed"
+    assert "disk is full" in (failed.message or "")
     outcome = go(settings, spark, job)
     assert (outcome.run_id, attempts) == (failed.run_id, [1, 2])
     assert [r.status for r in read_records(Lake(lake), "pair")] == ["succeeded"]
@@ -167,7 +172,7 @@ def test_a_lost_row_stops_the_job(spark: SparkSession, lake: str, settings: Sett
         run.sync(SIMILAR_PAIRS, frame, rows_in=run.rows(ITEM_COPIES))
 
     job = Job("pair", lose_one, reads=(ITEM_COPIES,), writes=(SIMILAR_PAIRS,))
-    with pytest.raises(DataError, match="3 rows went in.*2 came out.*1 lost"):
+    with pytest.raises(DataError, match=r"3 rows went in.*2 came out.*1 lost"):
         go(settings, spark, job)
     assert Lake(lake).snapshot(SIMILAR_PAIRS).rows == 0
 
@@ -208,7 +213,7 @@ def test_the_run_date_counts_only_where_it_is_used(spark: SparkSession, settings
 
 
 def test_a_missing_input_says_what_to_run(spark: SparkSession, make_settings: MakeSettings) -> None:
-    with pytest.raises(NotFoundError, match="no table item_copies.*run the job that writes it"):
+    with pytest.raises(NotFoundError, match=r"no table item_copies.*run the job that writes it"):
         go(make_settings(), spark)
 
 

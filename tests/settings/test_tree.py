@@ -20,8 +20,10 @@ def test_every_wrong_setting_is_named_at_once_with_the_nearest_right_name() -> N
     with pytest.raises(SettingsError) as caught:
         load_settings(overrides=["similarity.treshold=0.8", "learning.epochs=0", "nosuch.thing=1"])
     message = str(caught.value)
-    assert "similarity.treshold" in message and "did you mean threshold?" in message
-    assert "learning.epochs" in message and "greater than or equal to 1" in message
+    assert "similarity.treshold" in message
+    assert "did you mean threshold?" in message
+    assert "learning.epochs" in message
+    assert "greater than or equal to 1" in message
     assert "nosuch" in message
 
 
@@ -32,7 +34,7 @@ def test_a_misspelt_column_of_a_source_is_named_with_its_place() -> None:
 
 @pytest.mark.parametrize("override", ["similarity", "similarity=1", "similarity.threshold"])
 def test_an_override_of_the_wrong_form_is_explained(override: str) -> None:
-    with pytest.raises(SettingsError, match="section.field=value|section"):
+    with pytest.raises(SettingsError, match=r"section\.field=value|section"):
         load_settings(overrides=[override])
 
 

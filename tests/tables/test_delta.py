@@ -112,7 +112,7 @@ def test_delta_itself_enforces_checks_and_not_null(spark: SparkSession, lake: st
     store = Lake(lake)
     store.prepare(SIMILAR_PAIRS)
     for values in ("('b', 'a', 1.0, 'r', now())", "('a', 'b', NULL, 'r', now())"):
-        with pytest.raises(Exception, match="DELTA_VIOLATE_CONSTRAINT|DELTA_NOT_NULL_CONSTRAINT_VIOLATED"):
+        with pytest.raises(Exception, match=r"DELTA_VIOLATE_CONSTRAINT|DELTA_NOT_NULL_CONSTRAINT_VIOLATED"):
             spark.sql(f"INSERT INTO delta.`{store.path('similar_pairs')}` VALUES {values}")
 
 

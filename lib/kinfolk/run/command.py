@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import NoReturn
 
-from kinfolk.errors import KinfolkError, SettingsError
+from kinfolk.errors import KinfolkError
 from kinfolk.run.execution import run_job
 from kinfolk.run.job import Job
 from kinfolk.settings import Settings, load_settings
@@ -26,6 +26,7 @@ EXIT_CODES = """exit codes:
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which settings hold."""
     parser.add_argument(
         "--settings", metavar="FILE", help="YAML file with settings; every default is in docs/settings.md"
     )
@@ -36,6 +37,7 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every way of starting a job has."""
     add_settings_options(parser)
     parser.add_argument(
         "--run-date", type=_parse_date, metavar="YYYY-MM-DD", help="the day the run stands for (default: today, UTC)"
@@ -51,6 +53,7 @@ def _parse_date(text: str) -> date:
 
 
 def read_settings(options: argparse.Namespace) -> Settings:
+    """The settings that the command line names."""
     return load_settings(options.settings, options.overrides)
 
 
@@ -94,7 +97,7 @@ def exit_code_of(work: Callable[[], int]) -> int:
         return _fail("interrupted; run the same command again to resume", 130)
     except BrokenPipeError:
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last place where a defect can be told in one line
         first_line = str(error).strip().splitlines()[:1]
         return _fail(
             f"unexpected {type(error).__name__}: {' '.join(first_line)} (the whole trace: _logs in the lake)", 1
@@ -102,17 +105,9 @@ def exit_code_of(work: Callable[[], int]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"kinfolk: {message}", file=sys.stderr)
+    sys.stderr.write(f"kinfolk: {message}\n")
     return code
 
 
-def _interrupt(signum: int, frame: object) -> None:
+def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def choose_jobs(jobs: Sequence[Job], only: Sequence[str]) -> list[Job]:
-    """The jobs named, in the order in which the data goes; all where none is named."""
-    unknown = sorted(set(only) - {job.name for job in jobs})
-    if unknown:
-        raise SettingsError(f"there is no job {', '.join(unknown)}; there are {', '.join(job.name for job in jobs)}")
-    return [job for job in jobs if not only or job.name in only]

@@ -46,6 +46,7 @@ class Sessions:
         self.current = session
 
     def get(self) -> SparkSession:
+        """The session, built at the first call."""
         if self.current is None:
             from kinfolk.engines.spark import build_session
 
@@ -215,21 +216,27 @@ def _only_one(job: Job, lake: Lake) -> Iterator[None]:
     if not lake.is_local:
         yield
         return
-    import fcntl
-
     try:
         os.makedirs(lake.path("_locks"), exist_ok=True)
-        file = open(lake.path(f"_locks/{job.name}"), "w")
+        descriptor = os.open(lake.path(f"_locks/{job.name}"), os.O_CREAT | os.O_WRONLY, 0o644)
     except OSError as error:
         raise EnvironmentProblem(
             f"the lake {lake.root} cannot be written ({error.strerror}); give another with --set lake.root=PATH"
         ) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LakeBusyError(f"another run of {job.name} holds the lake {lake.root}; wait for it to end") from None
+    try:
+        _take(descriptor, f"another run of {job.name} holds the lake {lake.root}; wait for it to end")
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, message: str) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LakeBusyError(message) from None
 
 
 def _remove_folder(lake: Lake, run: Run) -> None:
@@ -247,5 +254,7 @@ def remove_path(session: Callable[[], SparkSession], path: str, *, is_local: boo
         return
     context = session().sparkContext
     jvm = context._jvm
+    assert jvm is not None, "a running session has its JVM"
     target = jvm.org.apache.hadoop.fs.Path(path)
-    target.getFileSystem(context._jsc.hadoopConfiguration()).delete(target, True)
+    is_recursive = True
+    target.getFileSystem(context._jsc.hadoopConfiguration()).delete(target, is_recursive)

@@ -42,7 +42,7 @@ class Job:
     needs: Literal["items", "events"] | None = None
     files: Callable[[Settings], list[FileStamp]] | None = None
     products: Callable[[Settings], list[str]] | None = None
-    uses_run_date: Callable[[Settings], bool] = lambda settings: False
+    uses_run_date: Callable[[Settings], bool] = lambda _: False
 
     @property
     def meaning(self) -> str:
@@ -50,4 +50,5 @@ class Job:
         return inspect.getdoc(inspect.getmodule(self.body)) or self.name
 
     def applies(self, settings: Settings) -> bool:
+        """Whether the settings name a source of what the job needs."""
         return self.needs is None or bool(getattr(settings.sources, self.needs))

@@ -30,7 +30,9 @@ def heartbeat(
         while not done.wait(_SECONDS_BETWEEN_LINES):
             elapsed = time.monotonic() - started
             note(
-                f"  … {job}: {format_seconds(elapsed)}{_describe_tasks(session())}{_describe_rest(expected_seconds, elapsed)}"
+                f"  … {job}: {format_seconds(elapsed)}"
+                + _describe_tasks(session())
+                + _describe_rest(expected_seconds, elapsed)
             )
 
     thread = threading.Thread(target=beat, name=f"progress of {job}", daemon=True)
@@ -77,4 +79,5 @@ def format_seconds(seconds: float) -> str:
 
 def print_note(message: str) -> None:
     """Write a line of progress to stderr, so that stdout stays for results."""
-    print(message, file=sys.stderr, flush=True)
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()

@@ -29,11 +29,15 @@ class RunRecord:
     inputs: list[dict[str, Any]] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
 
-    def ended(self, status: str, message: str, **changes: Any) -> RunRecord:
-        return replace(self, status=status, message=message[:2000], ended_at=datetime.now(UTC), **changes)
+    def ended(self, status: str, message: str, outputs: list[dict[str, Any]] | None = None) -> RunRecord:
+        """The record of this run as it ends now."""
+        return replace(
+            self, status=status, message=message[:2000], ended_at=datetime.now(UTC), outputs=outputs or self.outputs
+        )
 
     @property
     def seconds(self) -> float:
+        """How long the last attempt took."""
         return ((self.ended_at or self.started_at) - self.started_at).total_seconds()
 
 
@@ -52,6 +56,7 @@ def read_records(lake: Lake, job: str) -> list[RunRecord]:
 
 
 def last_good(records: list[RunRecord]) -> RunRecord | None:
+    """The newest run that came to its end, of records that stand newest first."""
     return next((record for record in records if record.status == "succeeded"), None)
 
 

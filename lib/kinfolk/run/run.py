@@ -32,6 +32,7 @@ class Written:
     is_changed: bool
 
     def as_output(self) -> dict[str, Any]:
+        """The entry of job_runs.outputs."""
         s = self.snapshot
         return {
             "table_name": s.table,
@@ -114,10 +115,10 @@ class Run:
     ) -> Written:
         """Make a table hold exactly the good rows of `frame`, and rejected_rows the others.
 
-        `frame` has the table's content columns, and where rows may be turned away `reject_reason` (null for a good row),
-        `reject_detail` and the key columns of `origin`, the table the rows come from. Its rows have to be as many as
-        `rows_in`, by default the rows of `origin`. The limit on rejects is a share of `rows_seen`, the rows looked at,
-        where some of them rightly give no row; by default of the rows of `frame`. Rejects are committed first, rows
+        `frame` has the table's content columns, and where rows may be turned away `reject_reason` (null for a good
+        row), `reject_detail` and the key columns of `origin`, the table the rows come from. Its rows have to be as
+        many as `rows_in`, by default the rows of `origin`. The limit on rejects is a share of `rows_seen`, the rows
+        looked at, where some of them rightly give no row; by default of the rows of `frame`. Rejects are committed first, rows
         second: after a kill between the two, rejected_rows is ahead of the table until the run is started again. Equal
         content makes no commit.
         """
@@ -168,7 +169,8 @@ class Run:
             state = "written" if is_changed else "unchanged"
             turned_away = f", {rejected:,} rejected" if rejected else ""
             self.note(
-                f"  {table.name}: {written.snapshot.rows:,} rows {state} (version {written.snapshot.version}){turned_away}"
+                f"  {table.name}: {written.snapshot.rows:,} rows {state} "
+                f"(version {written.snapshot.version}){turned_away}"
             )
         return written
 

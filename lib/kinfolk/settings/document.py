@@ -18,8 +18,8 @@ Generated from the settings tree by `make docs`; do not edit.
 
 A settings file is YAML with these sections; a setting left out has its default. Every job takes the file with
 `--settings FILE` and single settings with `--set section.field=value`. Unknown names are refused. In paths `~`,
-`${NAME}` and `${NAME:-default}` are replaced by the home folder and the environment; secrets belong there and nowhere else.
-What spark-submit was given wins over the file, and the file over the defaults.
+`${NAME}` and `${NAME:-default}` are replaced by the home folder and the environment; secrets belong there and nowhere
+else. What spark-submit was given wins over the file, and the file over the defaults.
 """
 
 
@@ -80,7 +80,8 @@ def _plain_type(annotation: Any) -> str:
 
 
 def _section_type(annotation: Any) -> type[Section]:
-    assert isinstance(annotation, type) and issubclass(annotation, Section)
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, Section)
     return annotation
 
 

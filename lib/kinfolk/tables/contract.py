@@ -1,4 +1,4 @@
-"""What a table is: one literal says its columns, key, checks and properties, and everything else is rendered from it."""
+"""What a table is: one literal says its columns, key, checks and properties, and all else is rendered from it."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ class Table:
 
     @property
     def column_names(self) -> list[str]:
+        """Names of all columns, in order."""
         return [column.name for column in self.columns]
 
     @property
@@ -107,7 +108,7 @@ HOUSE_PROPERTIES = {
 
 
 def quote_sql(text: str) -> str:
-    """Return `text` as a SQL string literal.
+    r"""Return `text` as a SQL string literal.
 
     >>> quote_sql("the item's id")
     "'the item\\\\'s id'"
@@ -133,7 +134,7 @@ def arrow_type(spark_type: str) -> pa.DataType:
 
 
 def mismatches(table: Table, actual: dict[str, str]) -> list[str]:
-    """Every way in which columns (name → Spark SQL type) differ from the contract, as sentences; order does not count."""
+    """Every way in which columns (name → Spark SQL type) differ from the contract, as sentences; order is free."""
     expected: dict[str, Any] = {column.name: column.type for column in table.columns}
     missing = [f"column {n} ({expected[n]}) is missing" for n in expected if n not in actual]
     extra = [f"column {n} ({actual[n]}) is not in the contract" for n in actual if n not in expected]

@@ -29,6 +29,7 @@ class Stamp:
     time: datetime
 
     def columns(self) -> dict[str, Column]:
+        """The columns of provenance that this stamp fills."""
         from pyspark.sql import functions as F
 
         return {"run_id": F.lit(self.run_id), "updated_at": F.lit(self.time)}
@@ -63,7 +64,8 @@ class Staged:
 def stage(frame: DataFrame, table: Table, folder: str) -> Staged:
     """Write a result to `folder` as Parquet and measure it; whatever made it is computed only once.
 
-    Raises ContractError naming every column that is missing, unknown, of another type, null where it may not be, or against a check.
+    Raises ContractError naming every column that is missing, unknown, of another type, null where it may not
+    be, or against a check.
     """
     from pyspark.sql import functions as F
 
@@ -125,7 +127,7 @@ def digest(frame: DataFrame, columns: list[str]) -> Digest:
     """Measure the rows of a frame; the order of rows and their spread over files do not count."""
     from pyspark.sql import functions as F
 
-    row = frame.agg(*_digest_columns(columns, F.lit(True))).first()
+    row = frame.agg(*_digest_columns(columns, F.expr("true"))).first()
     assert row is not None, "an aggregate without keys has one row"
     return _read_digest(row)
 
@@ -257,13 +259,14 @@ def check_limits(
         commonest = ", ".join(f"{reason} {count:,}" for reason, count in list(staged.reasons.items())[:3])
         raise LossLimitError(
             f"{table.name}: {staged.rejected:,} of {rows:,} rows would be rejected ({staged.rejected / rows:.1%}; "
-            f"allowed: {max_rejected:.1%}), most of them for: {commonest}. Nothing was committed. Mend the source or its "
-            "settings, or raise limits.max_rejected_share"
+            f"allowed: {max_rejected:.1%}), most of them for: {commonest}. Nothing was committed. Mend the source or "
+            "its settings, or raise limits.max_rejected_share"
         )
     if deleted > max_deleted * standing:
         raise LossLimitError(
             f"{table.name}: {deleted:,} of its {standing:,} rows would be deleted ({deleted / standing:.1%}; allowed: "
-            f"{max_deleted:.1%}). Nothing was committed. See whether a source is missing, or raise limits.max_deleted_share"
+            f"{max_deleted:.1%}). Nothing was committed. See whether a source is missing, or raise "
+            "limits.max_deleted_share"
         )
 
 
@@ -273,5 +276,6 @@ def check_conserved(staged: Staged, table: Table, rows_in: int) -> None:
     if rows_out != rows_in:
         raise DataError(
             f"{table.name}: {rows_in:,} rows went in, but {staged.good.rows:,} came out and {staged.rejected:,} were "
-            f"rejected, {abs(rows_in - rows_out):,} {'lost' if rows_out < rows_in else 'too many'}; nothing was committed"
+            f"rejected, {abs(rows_in - rows_out):,} {'lost' if rows_out < rows_in else 'too many'}; nothing was "
+            "committed"
         )

@@ -10,8 +10,9 @@ _HEAD = """# Tables
 Generated from the contracts by `make docs`; do not edit.
 
 Each table is a Delta table in a folder of its own below the lake's root (`lake.root`). Columns marked *provenance* say
-which run, source or model made a row and when it last changed; they do not count when two states of a table are compared,
-so an equal result makes no commit. Times are UTC. NOT NULL and checks are enforced by Delta, the key by the job that
+which run, source or model made a row and when it last changed; they do not count when two states of a table are
+compared, so an equal result makes no commit.
+Times are UTC. NOT NULL and checks are enforced by Delta, the key by the job that
 writes the table.
 """
 
@@ -29,7 +30,8 @@ def _document(table: Table) -> str:
         facts.append(f"sorted by {_code(table.sort_by)}")
     checks = [f"- check `{name}`: `{condition}`" for name, condition in table.checks.items()]
     rows = [
-        f"| `{c.name}` | {c.type} | {'yes' if c.nullable else 'no'} | {c.meaning}{' *(provenance)*' if c.role == 'provenance' else ''} |"
+        f"| `{c.name}` | {c.type} | {'yes' if c.nullable else 'no'} | {c.meaning}"
+        f"{' *(provenance)*' if c.role == 'provenance' else ''} |"
         for c in table.columns
     ]
     return "\n".join(

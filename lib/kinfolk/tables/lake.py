@@ -52,6 +52,7 @@ class Lake:
         return f"{self.root}/{name}"
 
     def exists(self, table: Table) -> bool:
+        """Whether the lake has the table."""
         return DeltaTable.is_deltatable(self._uri(table))
 
     def open(self, table: Table, version: int | None = None) -> DeltaTable:
@@ -118,7 +119,7 @@ class Lake:
         if not self.exists(table):
             DeltaTable.create(
                 self._uri(table),
-                table.arrow_schema(),  # type: ignore[arg-type]
+                table.arrow_schema(),
                 mode="ignore",
                 partition_by=list(table.partition_by),
                 description=table.meaning,
@@ -141,7 +142,7 @@ class Lake:
                 "Move its folder away and run again: the jobs make it anew from their inputs"
             )
         schema = pa.schema([table.arrow_schema().field(column.name) for column in added])
-        opened.alter.add_columns(Schema.from_arrow(schema).fields)  # type: ignore[arg-type]
+        opened.alter.add_columns(Schema.from_arrow(schema).fields)
 
     def _uri(self, table: Table) -> str:
         # Hadoop says s3a:// where the rest of the world says s3://.

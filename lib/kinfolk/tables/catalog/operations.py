@@ -34,7 +34,7 @@ JOB_RUNS = Table(
 
 REJECTED_ROWS = Table(
     name="rejected_rows",
-    meaning="Rows that a job turned away, each with its reason; replaced by each run of the job that writes that table.",
+    meaning="Rows that a job turned away, each with its reason; replaced whenever the job that writes that table runs.",
     columns=(
         Column("job", "string", "the job that turned the row away"),
         Column("target_table", "string", "the table the row would have entered"),
