@@ -118,9 +118,9 @@ class Run:
         `frame` has the table's content columns, and where rows may be turned away `reject_reason` (null for a good
         row), `reject_detail` and the key columns of `origin`, the table the rows come from. Its rows have to be as
         many as `rows_in`, by default the rows of `origin`. The limit on rejects is a share of `rows_seen`, the rows
-        looked at, where some of them rightly give no row; by default of the rows of `frame`. Rejects are committed first, rows
-        second: after a kill between the two, rejected_rows is ahead of the table until the run is started again. Equal
-        content makes no commit.
+        looked at, where some of them rightly give no row; by default of the rows of `frame`. Rejects are committed
+        first, rows second: after a kill between the two, rejected_rows is ahead of the table until the run is started
+        again. Equal content makes no commit.
         """
         self.lake.prepare(table)
         staged = delta.stage(frame, table, self.folder("staging") + f"/{table.name}")
