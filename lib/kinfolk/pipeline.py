@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 from kinfolk.jobs import JOB_NAMES, load_job
 from kinfolk.run import Outcome, Sessions, run_in
@@ -13,6 +14,9 @@ from kinfolk.run.records import last_good, read_records
 from kinfolk.settings import Settings
 from kinfolk.tables.lake import Lake
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 def run_all(
     settings: Settings,
@@ -20,6 +24,7 @@ def run_all(
     only: Sequence[str] = (),
     run_date: date | None = None,
     is_forced: bool = False,
+    spark: SparkSession | None = None,
     note: Callable[[str], None] = print_note,
 ) -> list[Outcome]:
     """Run the jobs named, or all, in the order in which the data goes; stop at the first that fails.
@@ -28,7 +33,7 @@ def run_all(
     """
     jobs = [load_job(name) for name in only] if only else [load_job(name) for name in JOB_NAMES]
     jobs.sort(key=lambda job: JOB_NAMES.index(job.name))
-    sessions = Sessions(settings)
+    sessions = Sessions(settings, spark)
     started = time.monotonic()
     outcomes = []
     try:

@@ -40,6 +40,8 @@ def build_session(application: str, settings: SparkSettings) -> SparkSession:
     _require_java()
     # Workers and ranks must be started with this environment's Python, also where it is not activated.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if settings.master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
