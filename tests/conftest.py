@@ -24,7 +24,9 @@ def spark() -> Iterator[SparkSession]:
     """The one Spark session, with Delta."""
     from kinfolk.engines.spark import build_session
 
-    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 1500m pyspark-shell")
+    # Queries over a few rows are over before optimised code pays.
+    quick = "--driver-java-options -XX:TieredStopAtLevel=1"
+    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", f"--driver-memory 1500m {quick} pyspark-shell")
     session = build_session("kinfolk-tests", SparkSettings(master="local[2]", shuffle_partitions=2))
     yield session
     session.stop()
