@@ -1,0 +1,67 @@
+"""Why cleaning turns a row away."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EventReason(StrEnum):
+    """Why an event is rejected; of several reasons the first in this order is given."""
+
+    BASKET_MISSING = "basket_missing"
+    """There is no basket id."""
+    ITEM_MISSING = "item_missing"
+    """There is no item id."""
+    CANCELLED = "cancelled"
+    """The basket id begins with `cleaning.cancellation_prefix`."""
+    TIME_MISSING = "time_missing"
+    """The source names a time column, and the row has no time."""
+    TIME_INVALID = "time_invalid"
+    """The time matches none of `cleaning.time_formats`."""
+    QUANTITY_MISSING = "quantity_missing"
+    """There is no quantity."""
+    QUANTITY_INVALID = "quantity_invalid"
+    """The quantity is not a whole number of at most 2,147,483,647."""
+    QUANTITY_NOT_POSITIVE = "quantity_not_positive"
+    """The quantity is 0 or less."""
+    PRICE_MISSING = "price_missing"
+    """The source names a price column, and the row has no price."""
+    PRICE_INVALID = "price_invalid"
+    """The price is not a number of at most 14 digits before the point."""
+    PRICE_NOT_POSITIVE = "price_not_positive"
+    """The price is 0 or less, rounded to four digits after the point."""
+    DUPLICATE = "duplicate"
+    """Another event that comes earlier by source, file and row has the same values throughout."""
+
+
+class ItemReason(StrEnum):
+    """Why an item is rejected; of several reasons the first in this order is given."""
+
+    ID_MISSING = "id_missing"
+    """There is no item id."""
+    IMAGE_MISSING = "image_missing"
+    """The picture file that the row names is not there."""
+    IMAGE_TOO_LARGE = "image_too_large"
+    """The picture file is larger than `ingest.max_media_bytes`."""
+    IMAGE_OUTSIDE_MEDIA_ROOT = "image_outside_media_root"
+    """The picture's path leads out of the source's media folder."""
+    IMAGE_UNREADABLE = "image_unreadable"
+    """The picture file is there and could not be read."""
+    IMAGE_TOO_MANY_PIXELS = "image_too_many_pixels"
+    """The picture has more than `cleaning.max_image_pixels` pixels; it was not decoded."""
+    IMAGE_UNDECODABLE = "image_undecodable"
+    """The picture is damaged, or in a format other than PNG, JPEG, WebP, GIF, BMP and TIFF."""
+    AUDIO_MISSING = "audio_missing"
+    """The sound file that the row names is not there."""
+    AUDIO_TOO_LARGE = "audio_too_large"
+    """The sound file is larger than `ingest.max_media_bytes`."""
+    AUDIO_OUTSIDE_MEDIA_ROOT = "audio_outside_media_root"
+    """The sound's path leads out of the source's media folder."""
+    AUDIO_UNREADABLE = "audio_unreadable"
+    """The sound file is there and could not be read."""
+    TEXT_TOO_LONG = "text_too_long"
+    """The text has more than `cleaning.max_text_characters` characters."""
+    CONTENT_MISSING = "content_missing"
+    """There is neither a text nor a picture nor a sound."""
+    DUPLICATE_ID = "duplicate_id"
+    """Another good item that comes earlier by source, file and row has the same id."""
