@@ -18,7 +18,7 @@ from kinfolk.run import FileStamp, Job, Outcome, Run, run_job
 from kinfolk.run.execution import explain
 from kinfolk.run.records import read_records
 from kinfolk.settings import Settings
-from kinfolk.tables.catalog import ITEM_COPIES, JOB_RUNS, REJECTED_ROWS, SIMILAR_PAIRS
+from kinfolk.tables.catalog import ITEM_COPIES, ITEM_GROUPS, JOB_RUNS, REJECTED_ROWS, SIMILAR_PAIRS
 from kinfolk.tables.lake import Lake
 
 if TYPE_CHECKING:

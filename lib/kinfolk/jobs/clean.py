@@ -12,8 +12,7 @@ def clean(run: Run) -> None:
     settings = run.settings
     items = clean_items(run.read(RAW_ITEMS), settings.cleaning)
     events = clean_events(run.read(RAW_EVENTS), settings.sources.events, settings.cleaning)
-    run.sync(CLEAN_ITEMS, items, origin=RAW_ITEMS)
-    run.sync(CLEAN_EVENTS, events, origin=RAW_EVENTS)
+    run.commit(run.stage(CLEAN_ITEMS, items, origin=RAW_ITEMS), run.stage(CLEAN_EVENTS, events, origin=RAW_EVENTS))
 
 
 JOB = Job(

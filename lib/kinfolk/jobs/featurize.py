@@ -17,8 +17,10 @@ def featurize(run: Run) -> None:
     settings = run.settings.features
     items = run.read(CLEAN_ITEMS)
     vocabulary = fit_item_vocabulary(items, settings)
-    run.sync(TEXT_VOCABULARY, run.frame(vocabulary.to_arrow()))
-    run.sync(ITEM_FEATURES, featurize_items(items, vocabulary, settings), origin=CLEAN_ITEMS)
+    run.commit(
+        run.stage(TEXT_VOCABULARY, run.frame(vocabulary.to_arrow())),
+        run.stage(ITEM_FEATURES, featurize_items(items, vocabulary, settings), origin=CLEAN_ITEMS),
+    )
 
 
 JOB = Job(

@@ -28,8 +28,7 @@ def ingest(run: Run) -> None:
     if settings.keep_vanished:
         item_rows = add_vanished(run, RAW_ITEMS, item_rows, item_plan)
         event_rows = add_vanished(run, RAW_EVENTS, event_rows, event_plan)
-    run.sync(RAW_ITEMS, item_rows)
-    run.sync(RAW_EVENTS, event_rows)
+    run.commit(run.stage(RAW_ITEMS, item_rows), run.stage(RAW_EVENTS, event_rows))
 
 
 def add_vanished(run: Run, table: Table, rows: DataFrame, plan: DataFrame) -> DataFrame:

@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from kinfolk.errors import DataError
-from kinfolk.run import Job, Run
+from kinfolk.run import Job, Pending, Run
 from kinfolk.similarity.groups import connect_groups
 from kinfolk.similarity.join import JoinAudit, similar_pairs
 from kinfolk.tables.catalog import ITEM_COPIES, ITEM_EMBEDDINGS, ITEM_GROUPS, ITEM_NEIGHBORS, SIMILAR_PAIRS
@@ -32,16 +32,18 @@ def join(run: Run) -> None:
         run.note(describe(found.audit))
         groups = connect_groups(found.pairs, found.copies)
         rejected = found.rejected.withColumn("modality", F.lit(settings.modality))
-        write_copies(run, found.copies.unionByName(rejected, allowMissingColumns=True), found.audit)
-        run.sync(SIMILAR_PAIRS, found.pairs)
-        run.sync(ITEM_NEIGHBORS, found.neighbors)
-        run.sync(ITEM_GROUPS, groups)
+        run.commit(
+            stage_copies(run, found.copies.unionByName(rejected, allowMissingColumns=True), found.audit),
+            run.stage(SIMILAR_PAIRS, found.pairs),
+            run.stage(ITEM_NEIGHBORS, found.neighbors),
+            run.stage(ITEM_GROUPS, groups),
+        )
 
 
-def write_copies(run: Run, copies: DataFrame, audit: JoinAudit) -> None:
-    """Write the copies, and with them the rejected items: neither takes part in a pair."""
+def stage_copies(run: Run, copies: DataFrame, audit: JoinAudit) -> Pending:
+    """Stage the copies, and with them the rejected items: neither takes part in a pair."""
     rows_in = audit.items - audit.distinct
-    run.sync(ITEM_COPIES, copies, origin=ITEM_EMBEDDINGS, rows_in=rows_in, rows_seen=audit.items)
+    return run.stage(ITEM_COPIES, copies, origin=ITEM_EMBEDDINGS, rows_in=rows_in, rows_seen=audit.items)
 
 
 def check_modality(run: Run, audit: JoinAudit) -> None:

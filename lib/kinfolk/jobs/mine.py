@@ -17,8 +17,7 @@ def mine(run: Run) -> None:
 
     found = mine_baskets(run.read(CLEAN_EVENTS), run.settings.association, until=run.run_date)
     run.note(f"{found.itemset_count} itemsets in {found.basket_count} baskets")
-    run.sync(FREQUENT_ITEMSETS, found.itemsets)
-    run.sync(ASSOCIATION_RULES, found.rules)
+    run.commit(run.stage(FREQUENT_ITEMSETS, found.itemsets), run.stage(ASSOCIATION_RULES, found.rules))
 
 
 JOB = Job(

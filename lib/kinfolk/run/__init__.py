@@ -3,6 +3,6 @@
 from kinfolk.run.command import main
 from kinfolk.run.execution import Outcome, Sessions, run_in, run_job
 from kinfolk.run.job import FileStamp, Job
-from kinfolk.run.run import Run, Written
+from kinfolk.run.run import Pending, Run, Written
 
-__all__ = ["FileStamp", "Job", "Outcome", "Run", "Sessions", "Written", "main", "run_in", "run_job"]
+__all__ = ["FileStamp", "Job", "Outcome", "Pending", "Run", "Sessions", "Written", "main", "run_in", "run_job"]

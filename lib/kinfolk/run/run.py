@@ -43,6 +43,16 @@ class Written:
         }
 
 
+@dataclass(frozen=True)
+class Pending:
+    """A result that was computed and checked, and waits to be committed."""
+
+    table: Table
+    staged: delta.Staged
+    origin: Table
+    is_equal: bool
+
+
 @dataclass
 class Run:
     """One run of one job.
@@ -113,14 +123,24 @@ class Run:
         rows_in: int | None = None,
         rows_seen: int | None = None,
     ) -> Written:
-        """Make a table hold exactly the good rows of `frame`, and rejected_rows the others.
+        """Stage a result and commit it; a job with several tables stages all of them before it commits the first."""
+        return self.commit(self.stage(table, frame, origin=origin, rows_in=rows_in, rows_seen=rows_seen))[0]
+
+    def stage(
+        self,
+        table: Table,
+        frame: DataFrame,
+        *,
+        origin: Table | None = None,
+        rows_in: int | None = None,
+        rows_seen: int | None = None,
+    ) -> Pending:
+        """Compute and check the full result for a table, and commit nothing yet.
 
         `frame` has the table's content columns, and where rows may be turned away `reject_reason` (null for a good
         row), `reject_detail` and the key columns of `origin`, the table the rows come from. Its rows have to be as
         many as `rows_in`, by default the rows of `origin`. The limit on rejects is a share of `rows_seen`, the rows
-        looked at, where some of them rightly give no row; by default of the rows of `frame`. Rejects are committed
-        first, rows second: after a kill between the two, rejected_rows is ahead of the table until the run is started
-        again. Equal content makes no commit.
+        looked at, where some of them rightly give no row; by default of the rows of `frame`.
         """
         self.lake.prepare(table)
         staged = delta.stage(frame, table, self.folder("staging") + f"/{table.name}")
@@ -129,10 +149,21 @@ class Run:
             delta.check_conserved(staged, table, expected)
         is_equal = delta.is_current(staged, table, self.lake)
         self._check_limits(replace(staged, rows_seen=rows_seen), table, is_equal)
-        self._reject(staged, table, origin or table)
-        if not is_equal:
-            delta.commit_sync(staged, table, self.lake, self._stamp())
-        return self._remember(table, staged.rejected, is_changed=not is_equal)
+        return Pending(table, staged, origin or table, is_equal)
+
+    def commit(self, *results: Pending) -> list[Written]:
+        """Make each table hold exactly its good rows, and rejected_rows the others; equal content makes no commit.
+
+        Of each result the rejects are committed first, the rows second: after a kill between two commits the first is
+        ahead of the second until the run is started again.
+        """
+        written = []
+        for result in results:
+            self._reject(result.staged, result.table, result.origin)
+            if not result.is_equal:
+                delta.commit_sync(result.staged, result.table, self.lake, self._stamp())
+            written.append(self._remember(result.table, result.staged.rejected, is_changed=not result.is_equal))
+        return written
 
     def replace(self, table: Table, frame: DataFrame, *, where: dict[str, str]) -> Written:
         """Put `frame` in the place of the rows whose columns have the values of `where`; the others stay."""
