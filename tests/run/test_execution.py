@@ -150,6 +150,25 @@ def test_losing_too_much_commits_nothing(spark: SparkSession, lake: str, make_se
 
 
 @pytest.mark.parametrize("guards_rows", [True, False])
+def test_a_second_table_that_loses_too_much_holds_back_the_first(
+    spark: SparkSession, lake: str, make_settings: MakeSettings
+) -> None:
+    def write_two(run: Run) -> None:
+        from pyspark.sql import functions as F
+
+        copies = run.read(ITEM_COPIES)
+        pairs = copies.selectExpr("representative_id AS left_id", "item_id AS right_id", "1D AS similarity")
+        groups = copies.selectExpr("item_id", "representative_id AS group_id", "2L AS group_size")
+        turned_away = groups.withColumn("reject_reason", F.lit("odd"))
+        run.commit(run.stage(SIMILAR_PAIRS, pairs), run.stage(ITEM_GROUPS, turned_away))
+
+    put_copies(lake, ("b", "a"))
+    job = Job("two", write_two, reads=(ITEM_COPIES,), writes=(SIMILAR_PAIRS, ITEM_GROUPS))
+    with pytest.raises(LossLimitError, match="odd 1"):
+        go(make_settings(), spark, job)
+    assert Lake(lake).snapshot(SIMILAR_PAIRS).rows == 0
+
+
 def test_deleting_too_much_of_a_guarded_table_commits_nothing(
     spark: SparkSession, lake: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, guards_rows: bool
 ) -> None:
