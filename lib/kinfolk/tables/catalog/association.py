@@ -3,6 +3,8 @@
 from kinfolk.tables.catalog.items import RUN_COLUMNS
 from kinfolk.tables.contract import Column, Table
 
+_RUN_DATE = "the last day of the events mined where association.window_days is set; otherwise none"
+
 FREQUENT_ITEMSETS = Table(
     name="frequent_itemsets",
     meaning="Every set of items found together in at least the minimum share of baskets.",
@@ -18,6 +20,8 @@ FREQUENT_ITEMSETS = Table(
     key=("itemset_id",),
     checks={"share": "support > 0 AND support <= 1", "at_least_one": "length >= 1"},
     sort_by=("itemset_id",),
+    guards_rows=False,
+    run_date_meaning=_RUN_DATE,
 )
 
 ASSOCIATION_RULES = Table(
@@ -46,4 +50,6 @@ ASSOCIATION_RULES = Table(
     key=("antecedent_id", "consequent_id"),
     checks={"share": "confidence > 0 AND confidence <= 1"},
     sort_by=("antecedent_id", "consequent_id"),
+    guards_rows=False,
+    run_date_meaning=_RUN_DATE,
 )

@@ -78,6 +78,7 @@ TEXT_VOCABULARY = Table(
     key=("token",),
     checks={"positive_token_id": "token_id >= 1"},
     sort_by=("token_id",),
+    guards_rows=False,
 )
 
 ITEM_FEATURES = Table(
@@ -124,6 +125,7 @@ ITEM_EMBEDDINGS = Table(
     key=("item_id", "modality"),
     checks={"known_modality": "modality IN ('image', 'text')"},
     sort_by=("modality", "item_id"),
+    guards_rows=False,
 )
 
 TRAINING_METRICS = Table(
