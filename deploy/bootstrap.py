@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import sys
 import time
@@ -53,12 +54,24 @@ def required_tools(*, with_tests: bool) -> list[Tool]:
     return [JAVA, COMPILER, MAKE, HEADERS, *fetching, *([CHROMIUM] if with_tests else [])]
 
 
+def project_metadata() -> bytes:
+    """Return the part of pyproject.toml that decides what is installed; the settings of linters do not."""
+    import tomllib  # Not there before Python 3.11, on which check_python has to come to its message.
+
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        whole = tomllib.load(stream)
+    return json.dumps([whole["build-system"], whole["project"], whole["tool"]["setuptools"]]).encode()
+
+
 def fingerprint() -> str:
     """Return a hash of everything that set-up depends on."""
     folders = [ROOT / "deploy" / name for name in ("horovod", "installation", "locks")]
     inside = sorted(path for folder in folders for path in folder.iterdir() if path.is_file())
+    # Peers of benchmarks have environments of their own.
+    files = [Path(__file__), *(path for path in inside if not path.name.startswith("peers-"))]
     digest = hashlib.sha256(f"{ROOT} {cache_folder()} {chosen_flavour()} {sys.version}".encode())
-    for path in [ROOT / "pyproject.toml", Path(__file__), *inside]:
+    digest.update(project_metadata())
+    for path in files:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -78,8 +91,8 @@ def setup_steps(*, with_tests: bool) -> list[Step]:
         ("System tools", lambda: ensure_tools(required_tools(with_tests=with_tests))),
         ("uv", lambda: str(ensure_uv())),
         ("Python packages", lambda: install_requirements(ensure_uv())),
-        ("Horovod", lambda: install_wheel(chosen_flavour())),
         ("kinfolk", lambda: install_project(ensure_uv())),
+        ("Horovod", lambda: install_wheel(chosen_flavour())),
         ("Delta's jars", ensure_jars),
         ("Spark's defaults", write_defaults),
     ]

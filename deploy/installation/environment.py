@@ -73,8 +73,32 @@ def install_requirements(uv: Path) -> str:
     if not VENV_PYTHON.exists():
         run_logged([uv, "venv", "--clear", "--python", sys.executable, VENV], doing="Making the virtual environment")
     lock = LOCKS / "requirements.txt"
-    uv_pip(uv, "sync", "--require-hashes", lock, doing="Installing the locked packages")
-    return f"{lock.read_text(encoding='utf-8').count('==')} packages"
+    uv_pip(uv, "install", "--require-hashes", "--requirements", lock, doing="Installing the locked packages")
+    stray = stray_packages(lock)
+    if stray:
+        uv_pip(uv, "uninstall", *stray, doing="Removing packages that are no longer locked")
+    return f"{len(locked_names(lock))} packages" + (f", removed {', '.join(stray)}" if stray else "")
+
+
+def locked_names(lock: Path) -> set[str]:
+    """Return the names of the packages that a lock pins, normalised: lower case, runs of -_. as one hyphen."""
+    names = re.findall(r"^([A-Za-z0-9._-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    return {normalise_name(name) for name in names}
+
+
+def normalise_name(name: str) -> str:
+    """Return a package's name as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def stray_packages(lock: Path) -> list[str]:
+    """Return what is installed and is neither locked nor put there by later steps, as Horovod and kinfolk are.
+
+    `uv pip sync` would remove those two as well, and take them away from whatever runs here until they are back.
+    """
+    folder = VENV / "lib" / "python3.11" / "site-packages"
+    installed = {normalise_name(path.name.split("-")[0]) for path in folder.glob("*.dist-info")}
+    return sorted(installed - locked_names(lock) - {"horovod", "kinfolk"})
 
 
 def install_project(uv: Path) -> str:

@@ -31,7 +31,7 @@ SDIST_LOCK = LOCKS / "horovod.txt"
 PATCH = ROOT / "deploy" / "horovod" / "cxx20.patch"
 FLAVOURS = ("gloo", "nccl")
 BYTES_PER_COMPILER = 2 * 1024**3
-"""What one compiler process needs at most with torch's headers, measured 1.6 GB."""
+"""Room for one compiler process, which takes about 1 GB with torch's headers, and for what else runs."""
 
 
 def wheel_folder(flavour: str) -> Path:

@@ -57,7 +57,6 @@ def test_nothing_is_done_when_nothing_changed(standing: Path) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        "pyproject.toml",
         "deploy/bootstrap.py",
         "deploy/installation/jars.py",
         "deploy/locks/requirements.txt",
@@ -68,6 +67,14 @@ def test_nothing_is_done_when_nothing_changed(standing: Path) -> None:
 def test_a_changed_file_sets_up_again(standing: Path, changed: str) -> None:
     with (standing / changed).open("a") as stream:
         stream.write("\n# changed\n")
+    assert not is_current(standing)
+
+
+def test_only_what_is_installed_counts_in_the_project_file(standing: Path) -> None:
+    project = standing / "pyproject.toml"
+    project.write_text(project.read_text().replace("line-length = 120", "line-length = 100"))
+    assert is_current(standing)
+    project.write_text(project.read_text().replace('"numpy==2.4.6"', '"numpy==2.4.7"'))
     assert not is_current(standing)
 
 
