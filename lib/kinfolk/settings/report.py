@@ -8,12 +8,15 @@ from pydantic import Field
 
 from kinfolk.settings.section import Path, Section
 
+PRINTED_SECTIONS = ("cleaning", "features", "learning", "embedding", "similarity", "association")
+"""Sections of the settings that the report prints: those that decide what is found, none with paths in it."""
+
 
 class ReportSettings(Section):
     """What the report shows."""
 
     path: Path | None = None
-    """Where the page is written; by default report.html in the lake's folder `_reports`."""
+    """Local file of the page; by default `_reports/report.html` in the lake, which then has to be local."""
     title: str = "What belongs together"
     """Title of the page."""
     neighbor_examples: Annotated[int, Field(ge=0, le=200)] = 12
@@ -22,3 +25,5 @@ class ReportSettings(Section):
     """Largest groups shown."""
     rules: Annotated[int, Field(ge=0, le=1000)] = 30
     """Strongest rules shown."""
+    credits: tuple[str, ...] = ()
+    """Sources and licences of the data, a line each, printed at the foot of the page."""

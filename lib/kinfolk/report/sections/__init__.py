@@ -1,0 +1,66 @@
+"""The sections of the page, in their order."""
+
+from kinfolk.report.sections.groups import read_groups
+from kinfolk.report.sections.neighbors import read_neighbors
+from kinfolk.report.sections.provenance import read_provenance
+from kinfolk.report.sections.rejected import read_rejected
+from kinfolk.report.sections.road import read_road
+from kinfolk.report.sections.rules import read_rules
+from kinfolk.report.sections.section import Section
+from kinfolk.report.sections.training import read_training
+
+SECTIONS = (
+    Section(
+        "road",
+        "The road",
+        "road.html",
+        read_road,
+        "No data has come in yet. Name files under `sources` in the settings, then run `kinfolk run --settings FILE`.",
+    ),
+    Section(
+        "rejected",
+        "Turned away",
+        "rejected.html",
+        read_rejected,
+        "No job has turned a row away. Rows that a job refuses will be listed here, each with its reason.",
+    ),
+    Section(
+        "training",
+        "What the encoder learned",
+        "training.html",
+        read_training,
+        "Nothing has been trained yet. With items among the sources, `kinfolk run --settings FILE` does it.",
+    ),
+    Section(
+        "neighbors",
+        "Nearest neighbours",
+        "neighbors.html",
+        read_neighbors,
+        "No neighbours yet. Once items are embedded, `kinfolk run --settings FILE --only join` finds them.",
+    ),
+    Section(
+        "groups",
+        "Largest groups",
+        "groups.html",
+        read_groups,
+        "No groups yet. `kinfolk run --settings FILE --only join` makes them of items above the similarity threshold; "
+        "a lower `similarity.threshold` finds more.",
+    ),
+    Section(
+        "rules",
+        "Bought together",
+        "rules.html",
+        read_rules,
+        "No rules yet. With events among the sources, `kinfolk run --settings FILE --only mine` finds them; "
+        "a lower `association.min_support` or `association.min_confidence` finds more.",
+    ),
+    Section(
+        "provenance",
+        "Where this comes from",
+        "provenance.html",
+        read_provenance,
+        "The lake holds no tables yet. `kinfolk run --settings FILE` makes them.",
+    ),
+)
+
+__all__ = ["SECTIONS", "Section"]

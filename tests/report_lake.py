@@ -1,0 +1,188 @@
+"""A small lake with every table that the report shows, and names that would break a careless page."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+from deltalake import write_deltalake
+from PIL import Image
+
+from kinfolk.report.pinned import PinnedTables
+from kinfolk.tables.catalog import (
+    ASSOCIATION_RULES,
+    CATALOG,
+    CLEAN_EVENTS,
+    CLEAN_ITEMS,
+    FREQUENT_ITEMSETS,
+    ITEM_EMBEDDINGS,
+    ITEM_FEATURES,
+    ITEM_GROUPS,
+    ITEM_NEIGHBORS,
+    JOB_RUNS,
+    RAW_EVENTS,
+    RAW_ITEMS,
+    REJECTED_ROWS,
+    SIMILAR_PAIRS,
+    TRAINING_METRICS,
+)
+from kinfolk.tables.contract import Table
+from kinfolk.tables.lake import Lake
+
+WHEN = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
+HOSTILE = """<script>alert("name")</script>'"><img src=x onerror=alert(1)>&amp;{{ 7 * 7 }}"""
+SUBJECTS = ("cat", "dog", "sun", "moon")
+SOURCES = ("left", "right")
+
+Row = dict[str, Any]
+
+
+def put(root: str, table: Table, rows: Iterable[Row]) -> None:
+    """Write rows as the whole content of a table; run columns are filled in."""
+    full = [{"run_id": "run", "updated_at": WHEN} | row for row in rows]
+    content = pa.Table.from_pylist([{n: row.get(n) for n in table.column_names} for row in full], table.arrow_schema())
+    partition = list(table.partition_by) or None
+    write_deltalake(Lake(root).path(table.name), content, mode="overwrite", partition_by=partition)
+
+
+def pin(root: str) -> PinnedTables:
+    """Every table of a lake at its newest version."""
+    lake = Lake(root)
+    return PinnedTables(lake, {name: lake.snapshot(t) if lake.exists(t) else None for name, t in CATALOG.items()})
+
+
+def draw_picture(color: str, size: int = 16, kind: str = "PNG") -> bytes:
+    """A picture file of one colour."""
+    content = io.BytesIO()
+    Image.new("RGB", (size, size), color).save(content, kind)
+    return content.getvalue()
+
+
+def put_items(root: str) -> None:
+    """Two drawings of each of four subjects; the moon is held out, and the sun has a hostile name."""
+    colors = dict(zip(SUBJECTS, ("orange", "brown", "gold", "silver"), strict=True))
+    items = [
+        {
+            "item_id": f"{source}/{subject}",
+            "subject_id": subject,
+            "source": source,
+            "text": HOSTILE if subject == "sun" else f"{subject}, a drawing",
+            "image": draw_picture(colors[subject]),
+        }
+        for source in SOURCES
+        for subject in SUBJECTS
+    ]
+    put(root, RAW_ITEMS, ({"source": i["source"], "file": i["source"] + ".csv", "row": n} for n, i in enumerate(items)))
+    put(root, CLEAN_ITEMS, items)
+    split = {"moon": "held_out"}
+    put(root, ITEM_FEATURES, (i | {"split": split.get(str(i["subject_id"]), "train"), "image": b""} for i in items))
+    model = {"embedding": [1.0], "model_name": "kinfolk-encoder", "model_version": "3", "source_version": 0}
+    put(root, ITEM_EMBEDDINGS, ({"item_id": i["item_id"], "modality": "image"} | model for i in items))
+
+
+def put_similar(root: str) -> None:
+    """Each drawing's nearest neighbour is the other drawing of its subject, but the moons', which are suns."""
+    neighbors = []
+    for source, other in (SOURCES, SOURCES[::-1]):
+        for subject in SUBJECTS:
+            near, far = ("sun", "moon") if subject == "moon" else (subject, "cat" if subject != "cat" else "dog")
+            for rank, (found, similarity) in enumerate([(near, 0.95), (far, 0.5)], start=1):
+                pair = {"item_id": f"{source}/{subject}", "neighbor_id": f"{other}/{found}"}
+                neighbors.append(pair | {"rank": rank, "similarity": similarity})
+    put(root, ITEM_NEIGHBORS, neighbors)
+    alike = [s for s in SUBJECTS if s != "moon"]
+    put(root, SIMILAR_PAIRS, ({"left_id": f"left/{s}", "right_id": f"right/{s}", "similarity": 0.95} for s in alike))
+    groups = ({"item_id": f"{o}/{s}", "group_id": f"left/{s}", "group_size": 2} for s in alike for o in SOURCES)
+    put(root, ITEM_GROUPS, groups)
+
+
+def put_training(root: str) -> None:
+    """One run of three epochs, and an older one that must not show."""
+    runs = [("old", 0.11, WHEN - dt.timedelta(days=1)), ("new", 0.75, WHEN)]
+    rows = []
+    for run, recall, when in runs:
+        values: dict[tuple[str, str], list[tuple[int, float]]] = {
+            ("trained", "loss"): [(1, 4.0), (2, float("nan")), (3, 1.5)],
+            ("trained", "image_to_image.recall_at_1"): [(1, 0.2), (3, recall)],
+            ("untrained", "image_to_image.recall_at_1"): [(0, 0.25)],
+            ("raw_pixels", "image_to_image.recall_at_1"): [(0, 0.5)],
+            ("trained", "image_to_image.chance_at_1"): [(3, 0.125)],
+            ("trained", "text_to_image.mean_reciprocal_rank"): [(3, 0.33)],
+            ("untrained", "text_to_image.mean_reciprocal_rank"): [(0, 0.02)],
+        }
+        rows += [
+            {"training_run_id": run, "encoder": e, "metric": m, "epoch": epoch, "value": v, "updated_at": when}
+            for (e, m), points in values.items()
+            for epoch, v in points
+        ]
+    put(root, TRAINING_METRICS, rows)
+
+
+def put_events(root: str) -> None:
+    """Six lines in three baskets, one line turned away, and three rules, one without exception."""
+    lines = [("1", "tea"), ("1", "cup"), ("2", "tea"), ("2", "cup"), ("3", "tea"), ("3", "jam")]
+    origin = {"source": "shop", "file": "shop.csv", "quantity": 1, "event_time": WHEN}
+    events = [origin | {"row": n, "basket_id": b, "item_id": i, "item_name": i} for n, (b, i) in enumerate(lines)]
+    put(root, CLEAN_EVENTS, events)
+    put(root, RAW_EVENTS, ({"source": "shop", "file": "shop.csv", "row": n} for n in range(7)))
+    itemsets = [(["tea"], 3), (["cup"], 2), (["jam"], 1), (["cup", "tea"], 2), (["jam", "tea"], 1)]
+    names = {"tea": "TEA <b>&</b> MORE", "cup": HOSTILE, "jam": "JAM"}
+    put(root, FREQUENT_ITEMSETS, (_itemset(items, count, names) for items, count in itemsets))
+    rules = [(["cup"], ["tea"], 2, 1.0, None), (["tea"], ["cup"], 2, 2 / 3, 1.0), (["jam"], ["tea"], 1, 1.0, None)]
+    put(root, ASSOCIATION_RULES, (_rule(rule, names) for rule in rules))
+
+
+def put_rejected(root: str) -> None:
+    """One event and one item turned away."""
+    common = {"job": "clean", "detail": HOSTILE}
+    rows = [
+        common | {"target_table": "clean_events", "row_key": "6", "reason": "quantity_not_positive"},
+        common | {"target_table": "clean_items", "row_key": "8", "reason": "picture_unreadable"},
+    ]
+    put(root, REJECTED_ROWS, rows)
+
+
+def put_job_runs(root: str) -> None:
+    """A clean run of 22 seconds after a longer one, and one that failed."""
+    common = {
+        "job": "clean",
+        "attempt": 1,
+        "fingerprint": "f",
+        "run_date": WHEN.date(),
+        "models": [],
+        "inputs": [],
+        "outputs": [],
+    }
+    runs = [("a", "succeeded", 0, 300), ("b", "succeeded", 10, 22), ("c", "failed", 20, 1000)]
+    put(root, JOB_RUNS, (
+        common | {"run_id": run, "status": status, "started_at": WHEN + dt.timedelta(hours=start),
+                  "ended_at": WHEN + dt.timedelta(hours=start, seconds=seconds)}
+        for run, status, start, seconds in runs
+    ))  # fmt: skip
+
+
+def put_all(root: str) -> None:
+    """Everything."""
+    for part in (put_items, put_similar, put_training, put_events, put_rejected, put_job_runs):
+        part(root)
+
+
+def _itemset(items: list[str], count: int, names: dict[str, str]) -> Row:
+    return {
+        "itemset_id": json.dumps(items), "length": len(items), "basket_count": count, "support": count / 3,
+        "items": items, "item_names": [names[i] for i in items],
+    }  # fmt: skip
+
+
+def _rule(rule: tuple[list[str], list[str], int, float, float | None], names: dict[str, str]) -> Row:
+    antecedent, consequent, count, confidence, conviction = rule
+    return {
+        "antecedent_id": json.dumps(antecedent), "consequent_id": json.dumps(consequent), "basket_count": count,
+        "support": count / 3, "confidence": confidence, "lift": 1 + confidence / 10, "leverage": 0.0123456,
+        "conviction": conviction, "antecedent": antecedent, "consequent": consequent,
+        "antecedent_names": [names[i] for i in antecedent], "consequent_names": [names[i] for i in consequent],
+    }  # fmt: skip
