@@ -73,6 +73,8 @@ def run_ranks(
     with Lifeline(_driver_host(spark), on_report) as lifeline, _own_signals() as was_interrupted:
         try:
             outcomes = _run_horovod(call, lifeline.address, ranks, threads, spark, interface)
+        except KinfolkError:
+            raise
         except Exception as error:
             if was_interrupted():
                 raise KeyboardInterrupt from error
@@ -87,8 +89,12 @@ def run_ranks(
 def _run_horovod(
     call: RankCall, lifeline: tuple[str, int], ranks: int, threads: int, spark: SparkSession, interface: str | None
 ) -> list[RankOutcome]:
-    from horovod.spark import run
-
+    try:
+        from horovod.spark import run
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"Horovod is missing here ({error}); `make setup` builds and installs it, `kinfolk doctor` checks it"
+        ) from None
     interface = interface or (_loopback() if _is_one_machine(spark) else None)
     outcomes: list[RankOutcome] = run(
         enter_rank,
@@ -97,7 +103,7 @@ def _run_horovod(
         start_timeout=_START_SECONDS,
         use_gloo=True,
         use_mpi=False,
-        env=_rank_environment(threads),
+        env=_rank_environment(spark, threads),
         verbose=0,
         nics=[interface] if interface else None,
         executable=_rank_python(spark),
@@ -115,9 +121,13 @@ def enter_rank(call: RankCall, threads: int, lifeline: tuple[str, int]) -> RankO
     return live(function, (report, *call.arguments), threads=threads)
 
 
-def _rank_environment(threads: int) -> dict[str, str]:
-    """Spark's workers hand down OMP_NUM_THREADS = spark.task.cpus, and some other python where none is activated."""
-    return {
+def _rank_environment(spark: SparkSession, threads: int) -> dict[str, str]:
+    """What ranks need beside what Spark's workers hand down, whose OMP_NUM_THREADS is spark.task.cpus.
+
+    On one machine ranks import from where the driver does.
+    """
+    places = {"PYTHONPATH": os.pathsep.join(place for place in sys.path if place)} if _is_one_machine(spark) else {}
+    return places | {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),

@@ -16,7 +16,7 @@ from torch.nn.functional import affine_grid, grid_sample
 _SHIFT = 0.1  # of half the picture's width
 _LOG_SCALE = 0.15
 _TURN_RADIANS = math.radians(8)
-_COLOUR = 0.1  # of the mixing matrix's entries and of the brightness
+_COLOUR = 0.05  # of the mixing matrix's entries and of the brightness
 
 
 def augment(pictures_BHWC: Tensor, generator: Generator, *, strength: float = 1.0) -> Tensor:

@@ -82,6 +82,20 @@ def open_folder(directory: str) -> tuple[pafs.FileSystem, str]:
     return files, path
 
 
+def copy_folder(source: str, target: str) -> None:
+    """Copy the files of a folder; each of the two is a local path or a URI."""
+    source_files, source_path = open_folder(source)
+    target_files, target_path = open_folder(target)
+    target_files.create_dir(target_path, recursive=True)
+    for entry in source_files.get_file_info(pafs.FileSelector(source_path)):
+        pafs.copy_files(
+            entry.path,
+            os.path.join(target_path, entry.base_name),
+            source_filesystem=source_files,
+            destination_filesystem=target_files,
+        )
+
+
 def flatten(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Name tensors of several parts by part and name.
 

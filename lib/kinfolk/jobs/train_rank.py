@@ -1,0 +1,119 @@
+"""What one rank of the train job does; imported in ranks only, since it loads torch."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from kinfolk.feed.loader import FeedLoader
+from kinfolk.feed.order import Shard, Shuffle
+from kinfolk.feed.snapshot import FeedPlan
+from kinfolk.jobs.train import TrainingTask
+from kinfolk.learning.checkpoints import CheckpointFolder, copy_folder
+from kinfolk.learning.encoders import Encoder, EncoderShape, build_encoder, save_encoder
+from kinfolk.learning.evaluation import Figures, HeldOutBatch, judge_encoders
+from kinfolk.learning.trainer import EpochFigures, train
+from kinfolk.learning.world import World
+from kinfolk.run.progress import format_seconds
+from kinfolk.tensors import ITEM_COLUMNS, ItemTensors, item_tensors, string_codes
+
+_EVALUATION_ROWS = 512
+
+
+def train_rank(world: World, report: Callable[[str], None], task: TrainingTask) -> dict[str, Any] | None:
+    """Train together with the other ranks; rank 0 evaluates, saves the encoder, and returns curves and figures."""
+    settings = task.learning
+    encoder = build_encoder(_shape(task), seed=settings.seed)
+    untrained = copy.deepcopy(encoder).eval()
+    loader = FeedLoader(
+        FeedPlan.from_json(task.training_plan),
+        Shard(world.rank, world.size, settings.batch_size // world.size),
+        columns=ITEM_COLUMNS,
+        convert=partial(item_tensors, image_size=task.image_size),
+        shuffle=Shuffle(settings.seed, keep_together="subject_id"),
+        settings=task.feed,
+    )
+    checkpoints = CheckpointFolder(task.folder)
+    on_epoch = _progress(report, settings.epochs) if world.rank == 0 else _ignore
+    curves = train(encoder, loader, settings, world=world, checkpoints=checkpoints, on_epoch=on_epoch)
+    if world.rank != 0:
+        return None
+    report("  measuring retrieval of held-out items")
+    figures = evaluate(task, {"trained": encoder.eval(), "untrained": untrained})
+    keep_encoder(encoder, f"{task.folder}/encoder")
+    return {"curves": [asdict(point) for point in curves], "figures": figures}
+
+
+def evaluate(task: TrainingTask, encoders: dict[str, Encoder]) -> Figures:
+    """Judge encoders on the held-out items of the pinned version; empty where none are held out."""
+    if task.held_out_plan is None:
+        return {}
+    return judge_encoders(_held_out_batches(task), encoders)
+
+
+def _held_out_batches(task: TrainingTask) -> Iterator[HeldOutBatch]:
+    """Held-out rows in batches; plain variants take part, and of a very large split whole subjects at random."""
+    plan = FeedPlan.from_json(task.held_out_plan or "")
+    loader = FeedLoader(
+        plan,
+        Shard(rank=0, size=1, batch_size=_EVALUATION_ROWS),
+        columns=[*ITEM_COLUMNS, "variant", "label"],
+        convert=partial(_held_out_tensors, image_size=task.image_size),
+        shuffle=Shuffle(seed=0),
+        settings=task.feed,
+    )
+    # Codes of subjects are evenly spread over 63 bits.
+    limit = int(min(1.0, task.learning.max_evaluation_items / plan.rows) * (2**63 - 1))
+    for batch in loader.epoch(1):
+        items, labels_B, is_plain_B = batch.tensors
+        yield HeldOutBatch(items, labels_B, batch.is_row_B & is_plain_B & (items.subjects_B <= limit))
+
+
+def _held_out_tensors(rows: pa.Table, *, image_size: int) -> tuple[ItemTensors, torch.Tensor, torch.Tensor]:
+    """Items, codes of their labels, and whether each is the plain variant of its subject."""
+    is_plain_B = torch.tensor([variant is None for variant in rows.column("variant").to_pylist()], dtype=torch.bool)
+    return item_tensors(rows, image_size=image_size), string_codes(rows.column("label")), is_plain_B
+
+
+def keep_encoder(encoder: Encoder, directory: str) -> None:
+    """Save the encoder to a folder on any file system that Arrow knows."""
+    with tempfile.TemporaryDirectory() as local:
+        save_encoder(local, encoder)
+        copy_folder(local, directory)
+
+
+def _shape(task: TrainingTask) -> EncoderShape:
+    return EncoderShape(
+        image_size=task.image_size,
+        channels=task.learning.channels,
+        vocabulary_size=task.vocabulary_size,
+        vocabulary_sha256=task.vocabulary_sha256,
+        token_size=task.learning.token_size,
+        embedding_size=task.learning.embedding_size,
+    )
+
+
+def _progress(report: Callable[[str], None], epochs: int) -> Callable[[EpochFigures], None]:
+    """A function that reports an epoch and the time left, by the mean of the epochs it has seen."""
+    seconds: list[float] = []
+
+    def on_epoch(figures: EpochFigures) -> None:
+        seconds.append(figures.seconds)
+        left = sum(seconds) / len(seconds) * (epochs - figures.epoch)
+        report(
+            f"  epoch {figures.epoch} of {epochs}: loss {figures.loss:.3f}, {figures.rows:,} rows in "
+            f"{format_seconds(figures.seconds)}, about {format_seconds(left)} of training left"
+        )
+
+    return on_epoch
+
+
+def _ignore(figures: EpochFigures) -> None:
+    """Rank 0 reports for all."""
