@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from kinfolk.tables.catalog import ITEM_FEATURES, TEXT_VOCABULARY
+from kinfolk.tables.catalog import ITEM_EMBEDDINGS, ITEM_FEATURES, TEXT_VOCABULARY
+from kinfolk.tables.lake import Lake
 
 if TYPE_CHECKING:
+    from kinfolk.settings import Settings
     from kinfolk.tables.contract import Table
 
 IMAGE_SIZE = 8
@@ -31,6 +34,17 @@ def save_tiny_encoder(directory: str | Path, *, seed: int = 0, tokens: list[str]
         embedding_size=16,
     )
     save_encoder(directory, build_encoder(shape, seed=seed))
+
+
+def promote_tiny_encoder(settings: Settings, directory: Path, *, seed: int = 0) -> str:
+    """Register a tiny encoder in the lake's tracking and promote it; returns its version."""
+    from kinfolk.tracking import Tracker
+
+    save_tiny_encoder(directory, seed=seed)
+    tracker = Tracker(settings.tracking, settings.lake.root)
+    version = tracker.register("encoder", str(directory), run_id=f"given-{seed}").version
+    tracker.promote("encoder", version)
+    return version
 
 
 def make_features(count: int = 40, *, seed: int = 0) -> pa.Table:
@@ -67,3 +81,24 @@ def _as_table(rows: list[dict[str, Any]], table: Table) -> pa.Table:
     return pa.Table.from_pylist(
         rows, schema=pa.schema([schema.field(name).with_nullable(nullable=True) for name in table.content])
     )
+
+
+def make_embeddings(count: int = 60, *, seed: int = 0, modality: str = "image") -> pa.Table:
+    """Rows of item_embeddings: small whole vectors brought to length 1, with copies, ties and several groups."""
+    vectors = np.random.default_rng(seed).integers(-1, 2, size=(count, 4)).astype(np.float64)
+    vectors[:, 0] += 2
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows = [
+        {"item_id": f"item{place:03d}", "modality": modality, "embedding": vector.astype(np.float32).tolist()}
+        for place, vector in enumerate(vectors)
+    ]
+    return _as_table(rows, ITEM_EMBEDDINGS)
+
+
+def put_rows(lake: str, table: Table, rows: pa.Table) -> None:
+    """Make a table of the lake hold exactly these rows; provenance is made up."""
+    made_up = {"string": "given", "timestamp": datetime(2026, 1, 1, tzinfo=UTC), "bigint": 0}
+    for column in table.columns:
+        if column.name not in rows.column_names:
+            rows = rows.append_column(column.name, pa.array([made_up[column.type]] * rows.num_rows))
+    Lake(lake).replace_rows(table, rows.select(table.column_names), "true")

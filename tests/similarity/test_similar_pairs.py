@@ -11,9 +11,10 @@ import pytest
 
 from kinfolk.errors import DataError
 from kinfolk.settings import JoinSettings
+from kinfolk.similarity.copies import expand_pairs
 from kinfolk.similarity.groups import connect_groups
 from kinfolk.similarity.join import similar_pairs
-from kinfolk.similarity.oracle import OracleJoin, join_by_brute_force
+from kinfolk.similarity.oracle import OracleJoin, cosine, join_by_brute_force
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def vectors() -> dict[str, list[float]]:
-    """300 small whole vectors: many copies, many ties, several groups."""
-    rows = np.random.default_rng(3).integers(-2, 3, size=(300, 5)).astype(float)
-    rows[:, 0] += 3
+    """200 small whole vectors: many copies, many ties, several groups."""
+    rows = np.random.default_rng(3).integers(-1, 2, size=(200, 5)).astype(float)
+    rows[:, 0] += 2
     return {f"item{place:03d}": row.tolist() for place, row in enumerate(rows)}
 
 
@@ -54,8 +55,25 @@ def test_one_task_and_many_find_what_brute_force_finds(spark: SparkSession, vect
     assert len(set(expected.groups.values())) > 1
     items = as_frame(spark, vectors).repartition(3)
     for one_task_rows, tasks in ((50_000, 1), (0, 5)):
-        join = JoinSettings(threshold=0.95, neighbors=4, block_rows=60, one_task_rows=one_task_rows)
+        join = JoinSettings(threshold=0.95, neighbors=4, block_rows=30, one_task_rows=one_task_rows)
         assert collect(items, join) == (expected, tasks)
+
+
+def test_expanded_to_all_copies_the_pairs_are_those_of_all_items(
+    spark: SparkSession, vectors: dict[str, list[float]]
+) -> None:
+    first = dict(list(vectors.items())[:80])
+    expected = {
+        (left, right): similarity
+        for left in first
+        for right in first
+        if left < right and (similarity := cosine(first[left], first[right])) >= 0.9
+    }
+    with closing(similar_pairs(as_frame(spark, first), settings=JoinSettings(threshold=0.9))) as result:
+        assert result.audit.copies
+        found = expand_pairs(result.pairs, result.copies).collect()
+    assert len(found) == len(expected)
+    assert {(row.left_id, row.right_id): row.similarity for row in found} == expected
 
 
 def test_every_item_is_accounted_for(spark: SparkSession) -> None:
