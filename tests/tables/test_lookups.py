@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -166,6 +166,13 @@ def test_sql_joins_tables_by_name_in_any_case(stocked: Lake) -> None:
     assert not answer.is_cut
 
 
+def test_sql_gives_times_in_utc_and_dates(stocked: Lake) -> None:
+    query = "SELECT updated_at, CAST(NULL AS TIMESTAMP), TIMESTAMP '1969-12-31 23:59:59.5', DATE '1969-12-31' FROM item_copies"
+    assert run_sql(stocked, query).rows == [
+        (WHEN, None, datetime(1969, 12, 31, 23, 59, 59, 500000), date(1969, 12, 31))
+    ]
+
+
 def test_sql_is_cut_at_the_limit_and_says_so(stocked: Lake) -> None:
     query = "WITH some AS (SELECT item_id FROM clean_items) SELECT * FROM some ORDER BY item_id"
     assert run_sql(stocked, query, limit=3).rows == [("a",), ("b",), ("c",)]
@@ -206,7 +213,14 @@ def test_sql_errors_say_what_is_there(stocked: Lake) -> None:
         run_sql(stocked, "SELECT 1", limit=0)
 
 
-def test_look_ups_load_nothing_heavy() -> None:
-    code = "import sys, kinfolk.tables.lookups, kinfolk.console; print(*sys.modules)"
+def test_look_ups_load_nothing_heavy(stocked: Lake) -> None:
+    code = f"""if True:
+        import sys, kinfolk.console
+        from kinfolk.tables.lookups import *
+        lake = Lake({stocked.root!r})
+        list_tables(lake), find_similar(lake, "a"), find_rules(lake, "tea")
+        run_sql(lake, "SELECT *, DATE '2026-01-01', 1.5::decimal(9, 2) FROM clean_items")
+        print(*sys.modules)"""
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "deltalake" in loaded
     assert not {"pandas", "torch", "pyspark", "mlflow", "numba"} & set(loaded)

@@ -151,7 +151,8 @@ class Lake:
 
 def count_rows(table: DeltaTable) -> int:
     """Rows of an open table, from the statistics in its log. Raises UnsupportedTableError where there are none."""
-    counts = pa.table(table.get_add_actions(flatten=True)).column("num_records")
+    # `pa.table` would load pandas, for a second, to see whether it was given a pandas frame.
+    counts = pa.chunked_array(table.get_add_actions(flatten=True).column("num_records"))
     if counts.null_count:
         raise UnsupportedTableError(
             f"{table.table_uri}: {counts.null_count} files carry no row count; rewrite the table with a writer that "

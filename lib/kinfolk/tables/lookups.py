@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -270,7 +270,20 @@ def _open_query(lake: Lake, tables: list[Table], query: str) -> pa.RecordBatchRe
 
 def _iterate(reader: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
     for batch in reader:
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        yield from zip(*map(_to_python, batch.columns), strict=True)
+
+
+def _to_python(column: pa.Array) -> list[Any]:
+    """The values of a column; of times and dates by way of integers, for which pyarrow would load pandas: seconds."""
+    start: date
+    if pa.types.is_timestamp(column.type):
+        start = datetime(1970, 1, 1, tzinfo=UTC if column.type.tz else None)
+        unit, column = "microseconds", column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
+    elif pa.types.is_date32(column.type):
+        start, unit, column = date(1970, 1, 1), "days", column.cast(pa.int32())
+    else:
+        return list(column.to_pylist())
+    return [None if value is None else start + timedelta(**{unit: value}) for value in column.to_pylist()]
 
 
 def _literal(text: str) -> str:
