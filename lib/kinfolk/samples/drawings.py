@@ -81,8 +81,8 @@ def write_drawings(folder: Path, *, subjects: int, random: np.random.Generator) 
 
 
 def _draw_subjects(subjects: int, random: np.random.Generator) -> list[tuple[_Stroke, ...]]:
-    """Subjects that differ from each other: three strokes in three corners, no two subjects alike."""
-    drawn: dict[tuple[_Stroke, ...], None] = {}
+    """Subjects that are easy to tell apart: strokes in three corners, no two subjects with two strokes in common."""
+    drawn: list[tuple[_Stroke, ...]] = []
     while len(drawn) < subjects:
         corners = sorted(random.choice(list(_CORNERS), size=3, replace=False))
         strokes = tuple(
@@ -93,8 +93,9 @@ def _draw_subjects(subjects: int, random: np.random.Generator) -> list[tuple[_St
             )
             for corner in corners
         )
-        drawn.setdefault(strokes)
-    return list(drawn)
+        if all(len(set(strokes) & set(other)) < 2 for other in drawn):
+            drawn.append(strokes)
+    return drawn
 
 
 def _row(hand: str, number: int, strokes: tuple[_Stroke, ...]) -> tuple[str, ...]:
@@ -109,13 +110,13 @@ def _row(hand: str, number: int, strokes: tuple[_Stroke, ...]) -> tuple[str, ...
 
 
 def _paint(strokes: tuple[_Stroke, ...], random: np.random.Generator) -> NDArray[np.uint8]:
-    """One hand's drawing: the subject's shapes moved by up to a pixel, tinted, and with noise on every pixel."""
+    """One hand's drawing: the subject's shapes moved by a pixel or not, tinted, and with noise on every pixel."""
     picture = Image.new("RGB", (SIZE, SIZE), (245, 245, 240))
     pen = ImageDraw.Draw(picture)
     for stroke in strokes:
-        tint = random.integers(-20, 21, size=3)
+        tint = random.integers(-8, 9, size=3)
         red, green, blue = (int(value) for value in np.clip(np.add(_COLORS[stroke.color], tint), 0, 255))
-        x, y = np.add(_CORNERS[stroke.corner], random.integers(-1, 2, size=2)).tolist()
+        x, y = np.add(_CORNERS[stroke.corner], random.integers(0, 2, size=2)).tolist()
         _draw_shape(pen, stroke.shape, (x, y), (red, green, blue))
     noise = random.normal(0, 6, size=(SIZE, SIZE, 3))
     painted: NDArray[np.uint8] = np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)

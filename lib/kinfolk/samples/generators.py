@@ -27,11 +27,11 @@ class PlantedLake:
 def write_planted_lake(folder: Path, *, seed: int, subjects: int, baskets: int) -> PlantedLake:
     """Write drawings and purchases below `folder` and return where they lie and what is true of them.
 
-    The same arguments write the same bytes. `subjects` has to be at least 4 and `baskets` at least 100, so that
-    every fault and rule has room.
+    The same arguments write the same bytes. There are 1 to 200 subjects, so many that they can differ from
+    each other, and at least 100 baskets, so that every rule has room.
     """
-    if subjects < 4 or baskets < 100:
-        raise ValueError(f"at least 4 subjects and 100 baskets are needed; came: {subjects} and {baskets}")
+    if not 1 <= subjects <= 200 or baskets < 100:
+        raise ValueError(f"1 to 200 subjects and at least 100 baskets are needed; came: {subjects} and {baskets}")
     drawing, buying = np.random.default_rng(seed).spawn(2)
     items = write_drawings(folder / "drawings", subjects=subjects, random=drawing)
     events = write_purchases(folder / "purchases.csv", baskets=baskets, random=buying)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from kinfolk.settings.section import ColumnName, Name, Path, Section
 
 Format = Literal["csv", "parquet", "jsonl"]
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise ValueError(f"{name!r} is not an encoding such as utf-8 or latin-1") from None
+    return name
 
 
 class FileSource(Section):
@@ -23,7 +32,7 @@ class FileSource(Section):
     """csv, parquet or jsonl; by default what the file's name ends with says."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     """Character between the values of a CSV line."""
-    encoding: str = "utf-8"
+    encoding: Annotated[str, AfterValidator(_check_encoding)] = "utf-8"
     """Encoding of CSV and JSON lines."""
 
 

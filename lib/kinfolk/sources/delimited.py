@@ -14,8 +14,8 @@ from pyarrow import fs
 
 from kinfolk.errors import DataError
 from kinfolk.settings import FileSource
-from kinfolk.sources.rows import Fault, IngestReason, RowBatch, decode_columns
-from kinfolk.sources.streams import Utf8Stream, as_arrow_file, naming_file, open_stream
+from kinfolk.sources.rows import Fault, IngestReason, RowBatch, set_aside_undecodable
+from kinfolk.sources.streams import MARKING, UNDECODABLE, Utf8Stream, as_arrow_file, naming_file, open_stream
 
 BLOCK_BYTES = 8 << 20
 """Bytes parsed at a time; no row may be longer."""
@@ -24,7 +24,7 @@ BLOCK_BYTES = 8 << 20
 def read_csv_header(filesystem: fs.FileSystem, path: str, source: FileSource) -> tuple[list[str], bool]:
     """Names of the columns, and whether a row follows; no name at all for an empty file."""
     with naming_file(path), open_stream(filesystem, path) as stream:
-        text = io.TextIOWrapper(stream, encoding=_with_mark(source.encoding), errors="replace", newline="")
+        text = io.TextIOWrapper(stream, encoding=_with_mark(source.encoding), errors=MARKING, newline="")
         try:
             header = next((row for row in csv.reader(text, delimiter=source.delimiter) if row), [])
         except csv.Error as error:
@@ -47,12 +47,12 @@ def read_csv(filesystem: fs.FileSystem, path: str, source: FileSource, *, column
         stream = Utf8Stream(opened, source.encoding)
         numbering = _Numbering()
         reader = _open_reader(stream, source, wanted, numbering)
-        last_value: str | bytes | None = None
+        last_value: str | None = None
         for batch in reader:
             if batch.num_rows:
                 last_value = batch.column(wanted.index(header[-1]))[-1].as_py()
             rows, faults = numbering.number(batch.num_rows)
-            yield decode_columns(rows, {name: batch.column(name) for name in columns}, faults=faults)
+            yield set_aside_undecodable(rows, {name: batch.column(name) for name in columns}, faults)
         if faults := numbering.rest():
             last_value = faults[-1].detail
             yield RowBatch(np.empty(0, np.int64), {name: pa.array([], pa.string()) for name in columns}, faults)
@@ -75,7 +75,7 @@ def _open_reader(
         ),
         convert_options=arrow_csv.ConvertOptions(
             include_columns=wanted,
-            column_types={name: pa.binary() for name in wanted},
+            column_types={name: pa.string() for name in wanted},
             strings_can_be_null=True,
             null_values=[""],
         ),
@@ -91,7 +91,8 @@ class _Numbering:
 
     def set_aside(self, row: arrow_csv.InvalidRow) -> str:
         """Note a row with the wrong number of values; the parser counts from 1 and counts the header."""
-        detail = f"{row.actual_columns} values instead of {row.expected_columns}: {row.text}"
+        text = row.text.replace(UNDECODABLE, "\ufffd")
+        detail = f"{row.actual_columns} values instead of {row.expected_columns}: {text}"
         self._aside.append(Fault(row.number - 2, IngestReason.WRONG_COLUMN_COUNT, detail))
         return "skip"
 
@@ -117,5 +118,5 @@ def _with_mark(encoding: str) -> str:
     return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
 
 
-def _spans_lines(value: str | bytes | None) -> bool:
-    return value is not None and (b"\n" in value if isinstance(value, bytes) else "\n" in value)
+def _spans_lines(value: str | None) -> bool:
+    return value is not None and "\n" in value

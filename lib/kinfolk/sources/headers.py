@@ -24,6 +24,7 @@ _HEADERS_AT_A_TIME = 8
 def columns_named(source: FileSource) -> dict[str, str]:
     """What each column that the settings name means: meaning → name in the file.
 
+    >>> from kinfolk.settings import EventSource
     >>> columns_named(EventSource(name="shop", path="sales.csv", basket="Invoice", item="Code"))
     {'basket': 'Invoice', 'item': 'Code'}
     """

@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from kinfolk.settings import FileSource
 from kinfolk.sources.rows import Fault, IngestReason, RowBatch
-from kinfolk.sources.streams import Utf8Stream, naming_file, open_stream
+from kinfolk.sources.streams import UNDECODABLE, Utf8Stream, naming_file, open_stream
 
 HEADER_LINES = 10_000
 """Lines looked at to learn which fields there are."""
@@ -55,10 +55,8 @@ def _read_lines(lines: list[tuple[int, bytes]], columns: Sequence[str]) -> RowBa
     for row, line in lines:
         try:
             found = _parse(line)
-        except UnicodeDecodeError:
-            faults.append(Fault(row, IngestReason.UNDECODABLE_TEXT, line.decode("utf-8", errors="backslashreplace")))
         except ValueError:
-            faults.append(Fault(row, IngestReason.NOT_JSON, line.decode()))
+            faults.append(_fault(row, line.decode()))
         else:
             rows.append(row)
             for column, place in zip(columns, values, strict=True):
@@ -67,9 +65,17 @@ def _read_lines(lines: list[tuple[int, bytes]], columns: Sequence[str]) -> RowBa
     return RowBatch(np.array(rows, np.int64), arrays, faults)
 
 
+def _fault(row: int, text: str) -> Fault:
+    reason = IngestReason.UNDECODABLE_TEXT if UNDECODABLE in text else IngestReason.NOT_JSON
+    return Fault(row, reason, text.replace(UNDECODABLE, "\ufffd"))
+
+
 def _parse(line: bytes) -> dict[str, Any]:
     """The object on a line; raises ValueError where there is none."""
-    found = json.loads(line.decode(), parse_float=str, parse_int=str)
+    text = line.decode()
+    if UNDECODABLE in text:
+        raise ValueError("not text")
+    found = json.loads(text, parse_float=str, parse_int=str)
     if not isinstance(found, dict):
         raise ValueError("not an object")
     # Half of a surrogate pair can be written in JSON, but it is no text that anything later could store.

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from kinfolk.errors import DataError
-from kinfolk.sources.rows import RowBatch, decode_columns
-from kinfolk.sources.streams import naming_file
+from kinfolk.sources.rows import RowBatch, set_aside_undecodable
+from kinfolk.sources.streams import MARKING, naming_file
 
 
 def read_parquet_header(filesystem: fs.FileSystem, path: str) -> tuple[list[str], bool]:
@@ -39,20 +39,32 @@ def read_parquet(
         for batch in opened.iter_batches(batch_size=batch_rows, columns=list(columns)):
             rows = np.arange(start, start + batch.num_rows, dtype=np.int64)
             start += batch.num_rows
-            texts = {name: _as_text(batch.column(name), name, path) for name in columns}
-            yield decode_columns(rows, texts, faults=[], content=content)
+            values = {name: _as_text(batch.column(name), f"{name} of {path}", name in content) for name in columns}
+            yield set_aside_undecodable(rows, values, [])
 
 
-def _as_text(values: pa.Array, name: str, path: str) -> pa.Array:
+def _as_text(values: pa.Array, name: str, may_be_content: bool) -> pa.Array:
     kind = values.type
     if pa.types.is_dictionary(kind):
-        return _as_text(values.dictionary_decode(), name, path)
+        return _as_text(values.dictionary_decode(), name, may_be_content)
     if pa.types.is_nested(kind):
-        raise DataError(f"column {name} of {path} holds {kind}; a column of text, numbers or times is needed")
+        raise DataError(f"column {name} holds {kind}; a column of text, numbers or times is needed")
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return pc.cast(values, pa.binary())
+        values = pc.cast(values, pa.binary())
+        return values if may_be_content else _empty_as_null(_decode(values))
     if pa.types.is_timestamp(kind):
-        zone = "UTC" if kind.tz else None
-        values = pc.cast(values, pa.timestamp("us", tz=zone), safe=False)
-    text = pc.cast(values, pa.string())
+        values = pc.cast(values, pa.timestamp("us", tz="UTC" if kind.tz else None), safe=False)
+    return _empty_as_null(pc.cast(values, pa.string()))
+
+
+def _decode(values: pa.Array) -> pa.Array:
+    """Bytes as text; only where Arrow finds some that are no UTF-8, each value is looked at."""
+    try:
+        return pc.cast(values, pa.string())
+    except pa.ArrowInvalid:
+        decoded = [None if value is None else value.decode("utf-8", MARKING) for value in values.to_pylist()]
+        return pa.array(decoded, pa.string())
+
+
+def _empty_as_null(text: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)

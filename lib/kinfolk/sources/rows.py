@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from kinfolk.sources.streams import UNDECODABLE
 
 
 class IngestReason(StrEnum):
@@ -50,36 +52,18 @@ class RowBatch:
             yield RowBatch(self.rows[start : start + size], columns, self.faults if start == 0 else [])
 
 
-def decode_columns(
-    rows: NDArray[np.int64], columns: Mapping[str, pa.Array], *, faults: list[Fault], content: Collection[str] = ()
-) -> RowBatch:
-    """Turn columns of UTF-8 bytes into strings; rows with bytes that are not UTF-8 become faults.
-
-    Columns named in `content` hold pictures or sounds where they hold bytes, and stay as they are.
-    """
-    texts = [name for name, values in columns.items() if name not in content or not pa.types.is_binary(values.type)]
-    bad: dict[int, bytes] = {}
-    for name in texts:
-        bad |= dict(_undecodable(columns[name]))
-    if bad:
-        kept = np.array([place not in bad for place in range(len(rows))], np.bool_)
-        found = [
-            Fault(int(rows[place]), IngestReason.UNDECODABLE_TEXT, value.decode("utf-8", errors="backslashreplace"))
-            for place, value in sorted(bad.items())
-        ]
-        mask = pa.array(kept)
-        rows, columns, faults = rows[kept], {n: v.filter(mask) for n, v in columns.items()}, [*faults, *found]
-    decoded = {name: pc.cast(values, pa.string()) if name in texts else values for name, values in columns.items()}
-    return RowBatch(rows, decoded, faults)
-
-
-def _undecodable(values: pa.Array) -> Iterator[tuple[int, bytes]]:
-    """Places and values that are not UTF-8; each value is looked at only where the column as a whole does not pass."""
-    try:
-        pc.cast(values, pa.string())
-    except pa.ArrowInvalid:
-        for place, value in enumerate(values.to_pylist()):
-            try:
-                (value or b"").decode("utf-8")
-            except UnicodeDecodeError:
-                yield place, value
+def set_aside_undecodable(rows: NDArray[np.int64], columns: Mapping[str, pa.Array], faults: list[Fault]) -> RowBatch:
+    """Rows whose texts could all be decoded; the others become faults. Columns of bytes are left as they are."""
+    texts = [values for values in columns.values() if pa.types.is_string(values.type)]
+    bad: dict[int, str] = {}
+    for values in texts:
+        marked = pc.fill_null(pc.match_substring(values, UNDECODABLE), fill_value=False)
+        places = np.flatnonzero(marked.to_numpy(zero_copy_only=False))
+        bad |= {int(place): values[place].as_py().replace(UNDECODABLE, "\ufffd") for place in places}
+    if not bad:
+        return RowBatch(rows, columns, faults)
+    is_good = np.ones(len(rows), np.bool_)
+    is_good[list(bad)] = False
+    found = [Fault(int(rows[n]), IngestReason.UNDECODABLE_TEXT, value) for n, value in sorted(bad.items())]
+    kept = {name: values.filter(pa.array(is_good)) for name, values in columns.items()}
+    return RowBatch(rows[is_good], kept, [*faults, *found])

@@ -15,31 +15,41 @@ from pyarrow import fs
 from kinfolk.errors import DataError
 from kinfolk.sources.files import compression_of
 
-_UTF8 = {"utf-8", "utf-8-sig", "ascii"}
-UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException, UnicodeDecodeError)
-"""What reading a file that is cut off, damaged or in another encoding may raise."""
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException)
+"""What reading a file that is cut off or damaged may raise."""
+
+UNDECODABLE = "\ufdd0"
+"""Stands in the place of bytes that are no text in the encoding named; Unicode keeps this one out of all texts."""
+MARKING = "kinfolk.undecodable"
+"""The way to decode that puts the mark above in the place of such bytes."""
+
+
+def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return UNDECODABLE, error.end
+
+
+codecs.register_error(MARKING, _mark_undecodable)
 
 
 class Utf8Stream:
-    """A readable stream of UTF-8 that counts the quotation marks that went through it."""
+    """A readable stream of UTF-8, undecodable bytes marked, that counts the quotation marks that went through it."""
 
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
         self._stream = stream
-        self._decoder = None if codecs.lookup(encoding).name in _UTF8 else codecs.getincrementaldecoder(encoding)()
+        self._decoder = codecs.getincrementaldecoder(encoding)(MARKING)
         self.quotation_marks = 0
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, or a few more where an encoding grows on the way; none at the end."""
-        content = self._stream.read(size)
-        if self._decoder is not None:
+        """About `size` bytes, fewer or more as texts shrink or grow from one encoding to the other; none at the end."""
+        text, content = "", b"more"
+        while content and not text:
+            content = self._stream.read(size)
             text = self._decoder.decode(content, final=not content)
-            while content and not text:
-                content = self._stream.read(size)
-                text = self._decoder.decode(content, final=not content)
-            content = text.encode("utf-8")
-        self.quotation_marks += content.count(b'"')
-        return content
+        self.quotation_marks += text.count('"')
+        return text.encode("utf-8")
 
     def close(self) -> None:
         """End reading; whoever opened the stream below closes it."""
