@@ -23,6 +23,13 @@ def test_no_column_shrinks_below_eight() -> None:
     assert lines[-1] == "  ".join(["aaaaaaa…"] * 3)
 
 
+def test_long_texts_are_broken_at_blanks_and_cut_after_four_lines() -> None:
+    lines = render_table([["one two three", 7]], ["what", "n"], width=11).splitlines()
+    assert lines == ["what      n", "--------  -", "one two   7", "three"]
+    lines = render_table([["word " * 30]], ["what"], width=9).splitlines()
+    assert lines[2:] == ["word word"] * 3 + ["word wor…"]
+
+
 def test_no_rows_leave_the_headers() -> None:
     assert render_table([], ["a", "long name"], width=80).splitlines() == ["a  long name", "-  ---------"]
 

@@ -1,4 +1,4 @@
-"""Tables for a terminal: plain text, aligned by what a terminal shows, cut to its width."""
+"""Tables for a terminal: plain text, aligned by what a terminal shows, fitted to its width."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
 _GAP = "  "
 _LEAST_WIDTH = 8
+_MOST_LINES = 4
 
 
 def render_table(rows: Sequence[Sequence[Any]], headers: Sequence[str], *, width: int | None = None) -> str:
-    """Lay rows out below their headers; numbers stand to the right, and what is too wide ends with an ellipsis.
+    """Lay rows out below their headers; numbers stand to the right, and what is too wide is broken at blanks.
 
     `width` is the number of terminal columns, by default the terminal's own; where the output is no terminal, COLUMNS
-    or 80. The widest columns give way first, none below 8.
+    or 80. The widest columns give way first, none below 8; a cell takes at most four lines, and what is cut ends with
+    an ellipsis.
 
     >>> print(render_table([["apple", 3], ["梨", 12]], ["fruit", "count"], width=80))
     fruit  count
@@ -30,7 +33,7 @@ def render_table(rows: Sequence[Sequence[Any]], headers: Sequence[str], *, width
     widths = _shrink(widths, width or shutil.get_terminal_size().columns)
     is_number = [bool(rows) and all(_is_number(row[place]) for row in rows) for place in range(len(headers))]
     lines = [headers, ["-" * wide for wide in widths], *cells]
-    return "\n".join(_render_line(line, widths, is_number) for line in lines)
+    return "\n".join(line for row in lines for line in _render_row(row, widths, is_number))
 
 
 def format_value(value: Any) -> str:
@@ -79,13 +82,32 @@ def _shrink(widths: list[int], total: int) -> list[int]:
     return widths
 
 
-def _render_line(cells: Sequence[str], widths: Sequence[int], is_number: Sequence[bool]) -> str:
-    shown = []
-    for cell, wide, to_the_right in zip(cells, widths, is_number, strict=True):
-        cut = _cut(cell, wide)
-        padding = " " * (wide - measure_width(cut))
-        shown.append(padding + cut if to_the_right else cut + padding)
-    return _GAP.join(shown).rstrip()
+def _render_row(cells: Sequence[str], widths: Sequence[int], is_number: Sequence[bool]) -> list[str]:
+    """The lines of one row: as many as its longest cell needs."""
+    wrapped = [_wrap(cell, wide) for cell, wide in zip(cells, widths, strict=True)]
+    lines = []
+    for parts in zip_longest(*wrapped, fillvalue=""):
+        padding = [" " * (wide - measure_width(part)) for part, wide in zip(parts, widths, strict=True)]
+        shown = [
+            pad + part if to_the_right else part + pad
+            for part, pad, to_the_right in zip(parts, padding, is_number, strict=True)
+        ]
+        lines.append(_GAP.join(shown).rstrip())
+    return lines
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Break a text at blanks; a word that is too wide is cut, and so is what `_MOST_LINES` lines cannot hold."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if measure_width(joined) <= width or not lines[-1]:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    if len(lines) > _MOST_LINES:
+        lines[_MOST_LINES - 1 :] = [" ".join(lines[_MOST_LINES - 1 :])]
+    return [_cut(line, width) for line in lines]
 
 
 def _cut(text: str, width: int) -> str:

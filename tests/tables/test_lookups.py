@@ -167,7 +167,8 @@ def test_sql_joins_tables_by_name_in_any_case(stocked: Lake) -> None:
 
 
 def test_sql_gives_times_in_utc_and_dates(stocked: Lake) -> None:
-    query = "SELECT updated_at, CAST(NULL AS TIMESTAMP), TIMESTAMP '1969-12-31 23:59:59.5', DATE '1969-12-31' FROM item_copies"
+    query = """SELECT updated_at, CAST(NULL AS TIMESTAMP), TIMESTAMP '1969-12-31 23:59:59.5', DATE '1969-12-31'
+    FROM item_copies"""
     assert run_sql(stocked, query).rows == [
         (WHEN, None, datetime(1969, 12, 31, 23, 59, 59, 500000), date(1969, 12, 31))
     ]
