@@ -71,6 +71,13 @@ def test_epochs_and_seeds_differ_and_repeat():
     assert first != mix([30, 30, 30], shard, Shuffle(2), 1, 2)
 
 
+def test_each_epoch_has_a_new_order_of_row_groups_and_of_rows():
+    shard, shuffle = Shard(0, 1, 40), Shuffle(0)
+    of_groups = {tuple(p.row_group for p in deal_portions([5] * 10, shard, shuffle, epoch)) for epoch in range(4)}
+    of_rows = {tuple(mix([40], shard, shuffle, epoch, 1)[0]) for epoch in range(4)}
+    assert len(of_groups) == len(of_rows) == 4
+
+
 def test_ranks_that_share_a_row_group_do_not_keep_their_rows():
     shard = Shard(0, 2, 10)
     halves = [frozenset(row for batch in mix([40], shard, Shuffle(0), epoch, 1) for row in batch) for epoch in range(4)]

@@ -16,7 +16,7 @@ class FeatureSettings(Section):
     image_size: Annotated[int, Field(ge=8, le=1024)] = 32
     """Height and width of every picture, in pixels."""
     max_image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = 40_000_000
-    """Largest picture that is decoded, in pixels."""
+    """Largest picture that is decoded, in pixels; clean turns pictures away earlier by its own limit."""
     held_out_share: Share = 0.2
     """Share of the subjects that training never sees, 0 to 1."""
     split_seed: int = 0
