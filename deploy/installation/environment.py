@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from installation.checkout import LOCKS, ROOT, VENV, VENV_PYTHON, cache_folder, run_logged
+from installation.checkout import LOCKS, ROOT, VENV, VENV_PYTHON, SetupProblem, cache_folder, run_logged
 
 MIN_UV = (0, 8)
 
@@ -73,11 +74,20 @@ def install_requirements(uv: Path) -> str:
     if not VENV_PYTHON.exists():
         run_logged([uv, "venv", "--clear", "--python", sys.executable, VENV], doing="Making the virtual environment")
     lock = LOCKS / "requirements.txt"
-    uv_pip(uv, "install", "--require-hashes", "--requirements", lock, doing="Installing the locked packages")
+    install_locked(uv, [lock], doing="Installing the locked packages")
     stray = stray_packages(lock)
     if stray:
         uv_pip(uv, "uninstall", *stray, doing="Removing packages that are no longer locked")
     return f"{len(locked_names(lock))} packages" + (f", removed {', '.join(stray)}" if stray else "")
+
+
+def install_locked(uv: Path, locks: Sequence[Path], *options: str | Path, doing: str) -> None:
+    """Install what lock files name, from uv's cache alone where it holds everything, else over the network."""
+    arguments = ["--require-hashes", *options, *(part for lock in locks for part in ("--requirements", lock))]
+    try:
+        uv_pip(uv, "install", "--offline", *arguments, doing=doing)
+    except SetupProblem:
+        uv_pip(uv, "install", *arguments, doing=doing)
 
 
 def locked_names(lock: Path) -> set[str]:

@@ -24,7 +24,7 @@ from installation.checkout import (
     run_logged,
     sha256_of,
 )
-from installation.environment import ensure_uv, environment_with_venv, locked_version, uv_pip
+from installation.environment import ensure_uv, environment_with_venv, install_locked, locked_version, uv_pip
 from installation.machine import COMPILER, HEADERS, MAKE, describe_missing
 
 SDIST_LOCK = LOCKS / "horovod.txt"
@@ -88,10 +88,9 @@ def build_wheel(flavour: str, scratch: Path) -> Path:
 
 def install_tools(flavour: str, tools: Path) -> None:
     """Put the build's own tools, cmake below 4 among them, into a private folder; hashes checked."""
-    locks = ["horovod-tools.txt", *(["horovod-nvcc.txt"] if flavour == "nccl" else [])]
-    requirements = [part for lock in locks for part in ("-r", LOCKS / lock)]
-    options = ["--target", tools, "--no-deps", "--require-hashes"]
-    uv_pip(ensure_uv(), "install", *options, *requirements, doing="Fetching Horovod's build tools")
+    names = ["horovod-tools.txt", *(["horovod-nvcc.txt"] if flavour == "nccl" else [])]
+    locks = [LOCKS / name for name in names]
+    install_locked(ensure_uv(), locks, "--target", tools, "--no-deps", doing="Fetching Horovod's build tools")
 
 
 def build_environment(tools: Path) -> dict[str, str]:
@@ -120,16 +119,18 @@ def nccl_environment(tools: Path, nccl: Path) -> dict[str, str]:
     brought = packages / "nvidia" / "nccl"
     (nccl / "lib").mkdir(parents=True)
     (nccl / "include").symlink_to(brought / "include")
-    # The wheel has the library under its run-time name only; the linker asks for libnccl.so.
+    # The wheels have their libraries under run-time names only; cmake and the linker ask for lib….so.
     (nccl / "lib" / "libnccl.so").symlink_to(brought / "lib" / "libnccl.so.2")
     cuda = tools / "nvidia" / "cu13"
     (cuda / "lib64").symlink_to("lib")
+    (cuda / "lib" / "libcudart.so").symlink_to("libcudart.so.13")
     return {
         "HOROVOD_GPU_OPERATIONS": "NCCL",
         "HOROVOD_CUDA_HOME": str(cuda),
         "HOROVOD_NCCL_HOME": str(nccl),
         "HOROVOD_NCCL_LINK": "SHARED",
         "CUDACXX": str(cuda / "bin" / "nvcc"),
+        "CUDA_HOME": str(cuda),
     }
 
 
