@@ -33,8 +33,8 @@ check: setup ## lint, types, layers, doctests, generated pages
 	$(BIN)/python -m pytest --doctest-modules --quiet lib/kinfolk
 	$(BIN)/python -m kinfolk.document --check
 
-bench: setup ## run one benchmark: make bench NAME=similarity
-	@$(BIN)/python -m tests.benchmarks $(NAME) $(ARGS)
+bench: setup ## run one benchmark (NAME=feed, ONLY=pattern for a part, ARGS=--list)
+	@$(BIN)/python -m tests.benchmarks $(NAME) $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
 docs: setup ## write docs/tables.md and docs/settings.md anew
 	$(BIN)/python -m kinfolk.document

@@ -21,6 +21,16 @@ NVCC = (
     "nvidia-cuda-runtime==13.0.96",
     "nvidia-nvvm<13.1",
 )
+PETASTORM_READERS = (
+    "numpy==1.26.4",
+    "pandas==2.2.3",
+    "petastorm==0.12.1",
+    "pyarrow==14.0.2",
+    "pyspark==4.2.0",
+    "setuptools==81.0.0",
+    "torch==2.12.1",
+)
+"""Petastorm's own readers, a peer in benchmarks: they need an Arrow that kinfolk does not run on."""
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 
 
@@ -71,6 +81,7 @@ def write_locks(*, upgrade: bool) -> None:
     if uv is None:
         raise SetupProblem("Locks are written with uv: run `make setup` first.")
     compile_lock(uv, "", "pyproject.toml", "--extra", "dev", lock=LOCKS / "requirements.txt", upgrade=upgrade)
-    for name, requirements in (("uv", UV), ("horovod-tools", HOROVOD_TOOLS), ("horovod-nvcc", NVCC)):
+    named = {"uv": UV, "horovod-tools": HOROVOD_TOOLS, "horovod-nvcc": NVCC, "peers-petastorm": PETASTORM_READERS}
+    for name, requirements in named.items():
         compile_lock(uv, "\n".join(requirements), "-", lock=LOCKS / f"{name}.txt", upgrade=upgrade)
     write_jar_lock()

@@ -1,0 +1,1 @@
+"""Benchmarks: kinfolk and its peers side by side, `make bench NAME=…`."""
