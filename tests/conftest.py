@@ -11,12 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from kinfolk.settings import Settings, SparkSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# How long an example takes says more about the machine and its other tenants than about the code.
+hypothesis.settings.register_profile("kinfolk", deadline=None)
+hypothesis.settings.load_profile("kinfolk")
 
 
 @pytest.fixture(scope="session")
