@@ -35,7 +35,7 @@ def mine_baskets(events: DataFrame, settings: AssociationSettings, *, until: dt.
 
     `events` has basket_id, item_id, item_name and, where `settings.window_days` is set, event_time; the window ends
     with the day `until`, UTC. Events without a basket or an item are left out, in a window also those without a time.
-    One Spark task holds all of them, some 150 bytes an event; another, for the rules, all itemsets, some 500 bytes each.
+    One Spark task holds all events, some 150 bytes each; another, for the rules, all itemsets, some 500 bytes each.
 
     Raises SettingsError for a window without an end, DataError where there are more than `max_itemsets` sets and where
     no event of a window has a time.
