@@ -1,3 +1,5 @@
+"""What spark-submit is given to run mine."""
+
 from kinfolk.jobs.mine import JOB
 from kinfolk.run import main
 
