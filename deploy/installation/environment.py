@@ -83,7 +83,13 @@ def install_requirements(uv: Path) -> str:
 
 def install_locked(uv: Path, locks: Sequence[Path], *options: str | Path, doing: str) -> None:
     """Install what lock files name, from uv's cache alone where it holds everything, else over the network."""
-    arguments = ["--require-hashes", *options, *(part for lock in locks for part in ("--requirements", lock))]
+    # A lock names all that is needed; without --no-deps uv would ask the index about it nonetheless.
+    arguments = [
+        "--no-deps",
+        "--require-hashes",
+        *options,
+        *(part for lock in locks for part in ("--requirements", lock)),
+    ]
     try:
         uv_pip(uv, "install", "--offline", *arguments, doing=doing)
     except SetupProblem:

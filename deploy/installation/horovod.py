@@ -90,7 +90,7 @@ def install_tools(flavour: str, tools: Path) -> None:
     """Put the build's own tools, cmake below 4 among them, into a private folder; hashes checked."""
     names = ["horovod-tools.txt", *(["horovod-nvcc.txt"] if flavour == "nccl" else [])]
     locks = [LOCKS / name for name in names]
-    install_locked(ensure_uv(), locks, "--target", tools, "--no-deps", doing="Fetching Horovod's build tools")
+    install_locked(ensure_uv(), locks, "--target", tools, doing="Fetching Horovod's build tools")
 
 
 def build_environment(tools: Path) -> dict[str, str]:
