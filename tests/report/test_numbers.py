@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import random
 from collections import Counter
 from typing import Any
@@ -129,6 +130,20 @@ def test_neighbors_show_held_out_items_first_and_say_who_shows_the_same(full_lak
     assert [(n.rank, n.similarity, n.is_same_subject) for n in moon.neighbors] == [(1, 0.95, False), (2, 0.5, True)]
     assert all(e.neighbors[0].is_same_subject and not e.neighbors[1].is_same_subject for e in shown.examples[1:])
     assert {(items, share) for _, items, share in shown.first_hits} == {(2, 0.0), (6, 1.0)}
+
+
+def test_examples_are_chosen_by_a_hash_held_out_ones_first(lake: str) -> None:
+    items = {f"item{n}": n % 3 == 0 for n in range(30)}
+    plain = {"source": "s", "split": "train"}
+    features = (
+        plain | {"item_id": i, "subject_id": i, "split": "held_out" if held else "train"} for i, held in items.items()
+    )
+    put(lake, ITEM_FEATURES, features)
+    put(lake, ITEM_NEIGHBORS, ({"item_id": i, "rank": 1, "neighbor_id": "item0", "similarity": 0.5} for i in items))
+    shown = read_neighbors(pin(lake), Settings.model_validate({"report": {"neighbor_examples": 15}}))
+    assert shown is not None
+    slow = sorted(items, key=lambda i: (not items[i], hashlib.md5(i.encode()).hexdigest()))[:15]
+    assert [example.card.item_id for example in shown.examples] == slow
 
 
 def test_neighbors_of_a_subject_are_shown_for_its_plain_item(lake: str) -> None:

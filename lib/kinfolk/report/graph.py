@@ -18,7 +18,7 @@ _BOX_WIDTH, _LINE_HEIGHT, _PADDING = 108.0, 13.0, 8.0
 _LETTERS, _LINES = 15, 3
 _GAP_X, _GAP_Y = 14.0, 26.0
 _THINNEST, _THICKEST = 1.2, 3.6
-_ROUNDS = 100
+_ROUNDS = 300
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,6 @@ def _arrange(part: nx.DiGraph, heights: Mapping[str, float]) -> dict[str, Point]
     for _ in range(_ROUNDS):
         if not _push_apart(places, heights):
             break
-    _settle(places, heights)
     top = min(y - heights[product] / 2 for product, (_, y) in places.items())
     return {product: (x, y - top + 4.0) for product, (x, y) in places.items()}
 
@@ -164,18 +163,6 @@ def _push_apart(places: dict[str, list[float]], heights: Mapping[str, float]) ->
         for place in (a, b):
             place[0] = min(max(place[0], _BOX_WIDTH / 2 + 2), WIDTH - _BOX_WIDTH / 2 - 2)
     return moved
-
-
-def _settle(places: dict[str, list[float]], heights: Mapping[str, float]) -> None:
-    """Move boxes that still overlap further down, from top to bottom: downwards there is always room."""
-    placed: list[str] = []
-    for product in sorted(places, key=lambda name: places[name][1]):
-        x, y = places[product]
-        for above in placed:
-            if abs(places[above][0] - x) < _BOX_WIDTH + 2:
-                y = max(y, places[above][1] + (heights[above] + heights[product]) / 2 + _GAP_Y / 2)
-        places[product][1] = y
-        placed.append(product)
 
 
 def _draw_edge(source: Node, target: Node, links: tuple[Link, Link | None], thickness: float) -> Edge:
