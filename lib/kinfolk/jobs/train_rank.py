@@ -7,10 +7,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import torch
 
 from kinfolk.feed.loader import FeedLoader
 from kinfolk.feed.order import Shard, Shuffle
@@ -22,7 +21,10 @@ from kinfolk.learning.evaluation import Figures, HeldOutBatch, judge_encoders
 from kinfolk.learning.trainer import EpochFigures, train
 from kinfolk.learning.world import World
 from kinfolk.run.progress import format_seconds
-from kinfolk.tensors import ITEM_COLUMNS, ItemTensors, item_tensors, string_codes
+from kinfolk.tensors import ITEM_COLUMNS, ItemTensors, item_tensors, presence, string_codes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _EVALUATION_ROWS = 512
 
@@ -69,16 +71,16 @@ def _held_out_batches(task: TrainingTask) -> Iterator[HeldOutBatch]:
         shuffle=Shuffle(seed=0),
         settings=task.feed,
     )
-    # Codes of subjects are evenly spread over 63 bits.
-    limit = int(min(1.0, task.learning.max_evaluation_items / plan.rows) * (2**63 - 1))
+    # Codes of subjects are evenly spread over 63 bits; in floats the largest would round up to one bit more.
+    limit = (2**63 - 1) * min(task.learning.max_evaluation_items, plan.rows) // plan.rows
     for batch in loader.epoch(1):
         items, labels_B, is_plain_B = batch.tensors
         yield HeldOutBatch(items, labels_B, batch.is_row_B & is_plain_B & (items.subjects_B <= limit))
 
 
-def _held_out_tensors(rows: pa.Table, *, image_size: int) -> tuple[ItemTensors, torch.Tensor, torch.Tensor]:
+def _held_out_tensors(rows: pa.Table, *, image_size: int) -> tuple[ItemTensors, Tensor, Tensor]:
     """Items, codes of their labels, and whether each is the plain variant of its subject."""
-    is_plain_B = torch.tensor([variant is None for variant in rows.column("variant").to_pylist()], dtype=torch.bool)
+    is_plain_B = ~presence(rows.column("variant"))
     return item_tensors(rows, image_size=image_size), string_codes(rows.column("label")), is_plain_B
 
 
