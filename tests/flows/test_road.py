@@ -6,6 +6,8 @@ The tests of this file share one lake and run in order: each changes one thing a
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import pyspark
 import pytest
+import yaml
 
+from kinfolk.cli import main
 from kinfolk.pipeline import run_all
 from kinfolk.samples.generators import PlantedLake, write_planted_lake
 from kinfolk.settings import Settings
@@ -193,16 +198,85 @@ def test_a_changed_file_replaces_its_rows(flow: Flow) -> None:
     assert flow.lake.snapshot(CLEAN_EVENTS).rows == before + 1
 
 
+def test_the_examples_of_the_readme_run(flow: Flow, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```(python|yaml)\n(.*?)```", Path("README.md").read_text(), flags=re.DOTALL)
+    assert [kind for kind, _ in blocks] == ["python", "python", "yaml"]
+    for kind, text in blocks:
+        if kind == "python":
+            exec(text, {"lake": flow.lake.root, "spark": flow.spark})
+        else:
+            Settings.model_validate(yaml.safe_load(text))
+    shown = capsys.readouterr().out
+    assert "similarity" in shown
+    assert "saucer" in shown
+
+
+def ask(flow: Flow, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """What a look-up on the command line answers, as data."""
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, f"--set=lake.root={flow.lake.root}", "--json"])
+    assert ended.value.code == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_look_ups_answer_from_the_tables(flow: Flow, capsys: pytest.CaptureFixture[str]) -> None:
+    item, _ = flow.planted.items.twins[1]
+    assert ask(flow, capsys, "similar", item)["item_id"] == item
+    assert ask(flow, capsys, "rules", "saucer")["rules"][0]["lift"] > 1
+    (count,) = ask(flow, capsys, "sql", "SELECT count(*) AS items FROM clean_items")
+    assert count["items"] == flow.lake.snapshot(CLEAN_ITEMS).rows
+    assert {table["name"] for table in ask(flow, capsys, "tables")} == set(CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["similar", "no-such-item"], 6, "no item 'no-such-item'"),
+        (["sql", "DELETE FROM clean_items"], 2, "only SELECT"),
+        (["run", "--only", "nosuch"], 2, "there is no job 'nosuch'"),
+        (["run", "--set", "similarity.treshold=1"], 2, "did you mean threshold?"),
+        (["run", "--settings", "nowhere.yaml"], 2, "cannot be read"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_answered_in_one_line(
+    flow: Flow, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, f"--set=lake.root={flow.lake.root}"])
+    assert ended.value.code == code
+    assert words in capsys.readouterr().err
+
+
+def test_spark_submit_runs_the_same_job_and_its_own_options_win(flow: Flow) -> None:
+    submit = Path(sys.executable).with_name("spark-submit")
+    home = Path(pyspark.__file__).parent
+    options = ["--master", "local[1]", "--conf", "spark.app.name=from-submit", "--driver-memory", "1g"]
+    settings = flow.settings.model_copy(
+        update={"association": flow.settings.association.model_copy(update={"min_support": 0.06})}
+    )
+    ended = subprocess.run(
+        [submit, *options, "jobs/mine.py", *as_options(settings)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYSPARK")} | {"SPARK_HOME": str(home)},
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "mine: done" in ended.stderr
+    assert flow.run() == ["mine", "report"]
+
+
 def command(settings: Settings, job: str) -> list[str]:
     """The command that runs one job in a process of its own."""
     code = "import sys; from kinfolk.cli import main; main(sys.argv[1:])"
-    overrides = [f"--set={name}={value}" for name, value in _as_overrides(settings)]
-    return [sys.executable, "-c", code, "run", "--only", job, *overrides]
+    return [sys.executable, "-c", code, "run", "--only", job, *as_options(settings)]
 
 
-def _as_overrides(settings: Settings) -> list[tuple[str, str]]:
+def as_options(settings: Settings) -> list[str]:
+    """Settings as options of the command line."""
     sections = settings.model_dump(mode="json", exclude_defaults=True)
-    return [(f"{s}.{f}", json.dumps(v)) for s, fields in sections.items() for f, v in fields.items()]
+    return [f"--set={s}.{f}={json.dumps(v)}" for s, fields in sections.items() for f, v in fields.items()]
 
 
 def kill_when(settings: Settings, job: str, is_time: Callable[[], bool]) -> None:
