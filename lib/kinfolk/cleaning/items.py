@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,9 @@ def normalize_text(text: Column) -> Column:
     """Unicode's composed form (NFC) without white space around it; null where nothing is left."""
 
     def normalize(values: pa.Array) -> pa.Array:
-        trimmed = pc.utf8_trim_whitespace(pc.utf8_normalize(values, form="NFC"))
+        # Arrow's own normalization gives the decomposed form where it is asked for the composed one.
+        composed = [None if value is None else unicodedata.normalize("NFC", value) for value in values.to_pylist()]
+        trimmed = pc.utf8_trim_whitespace(pa.array(composed, pa.string()))
         return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)
 
     return _apply_arrow(normalize, text)
