@@ -29,18 +29,22 @@ if TYPE_CHECKING:
 
 MakeSettings = Callable[..., Settings]
 SECTION = {"channels": [4, 8], "embedding_size": 16, "token_size": 8, "batch_size": 16, "checkpoint_epochs": 1}
+EPOCHS = 30
 
-TRAIN = """
-import os, sys
+TRAIN_AND_DIE = """
+import os, signal, sys
+import psutil
 os.environ["PYSPARK_SUBMIT_ARGS"] = "--driver-memory 512m pyspark-shell"
 from kinfolk.jobs.train import JOB
 from kinfolk.run import run_job
 from kinfolk.settings import Settings
 
-def note(message):
-    print(message, flush=True)
+def die_at(message):
+    if "epoch 3 of" in message:
+        print(len(psutil.Process().children(recursive=True)), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-run_job(JOB, Settings.model_validate_json(sys.argv[1]), note=note)
+run_job(JOB, Settings.model_validate_json(sys.argv[1]), note=die_at)
 """
 
 
@@ -59,63 +63,52 @@ def metrics_of(lake: str) -> dict[tuple[str, str, int], float]:
     return {(row["encoder"], row["metric"], row["epoch"]): row["value"] for row in rows}
 
 
-def ranks_of(lake: str) -> list[int]:
-    """Processes that were started to be ranks of a training of this lake, or anything else below its driver."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        environment = process.info["environ"] or {}
-        if environment.get("KINFOLK_TEST_LAKE") == lake and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process.pid)
-    return found
+def processes_of(lake: str) -> list[int]:
+    """Processes that were started below a driver of this lake and still run."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["environ"])
+        if (process.info["environ"] or {}).get("KINFOLK_TEST_LAKE") == lake and process.status() != psutil.STATUS_ZOMBIE
+    ]
 
 
-def kill_when(settings: Settings, lake: str, is_time: Callable[[str], bool]) -> int:
-    """Start the job in a process of its own and kill its driver at a line of its progress; returns its ranks then."""
-    environment = os.environ | {"KINFOLK_TEST_LAKE": lake}
-    process = subprocess.Popen(
-        [sys.executable, "-c", TRAIN, settings.model_dump_json()], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    assert process.stdout
-    for line in process.stdout:
-        if is_time(line):
-            break
-    running = len(ranks_of(lake))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    return running
-
-
-def test_killed_training_goes_on_and_leaves_one_champion_and_one_curve(
+def test_killed_training_leaves_no_process_and_goes_on_to_one_champion_and_one_curve(
     make_settings: MakeSettings, lake: str, spark: SparkSession
 ) -> None:
     put_items(lake, make_features(60))
-    settings = make_settings(learning=SECTION | {"epochs": 40})
-    running = kill_when(settings, lake, lambda line: "epoch 4 of 40" in line)
-    # Driver, JVM, two workers, two shells, two ranks at the least.
-    assert running >= 8
+    settings = make_settings(learning=SECTION | {"epochs": EPOCHS})
+    killed = subprocess.run(
+        [sys.executable, "-c", TRAIN_AND_DIE, settings.model_dump_json()],
+        env=os.environ | {"KINFOLK_TEST_LAKE": lake},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    # JVM, Spark's daemon and two workers, two shells, two ranks at the least.
+    assert int(killed.stdout) >= 8
     deadline = time.monotonic() + 60
-    while ranks_of(lake) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert ranks_of(lake) == []
+    while processes_of(lake) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert processes_of(lake) == []
 
-    checkpoints = sorted(Path(lake).glob("_checkpoints/*/*.safetensors"))
-    kept = int(checkpoints[-1].stem.removeprefix("epoch-"))
-    assert 3 <= kept < 40
-    first_attempt = checkpoints[-1].parent.name
+    newest = sorted(Path(lake).glob("_checkpoints/*/*.safetensors"))[-1]
+    kept = int(newest.stem.removeprefix("epoch-"))
+    assert 2 <= kept < EPOCHS
     notes: list[str] = []
     outcome = run_job(JOB, settings, spark=spark, run_date=date(2026, 1, 31), note=notes.append)
-    assert outcome.run_id == first_attempt
+    assert outcome.run_id == newest.parent.name
     assert not any(f"epoch {kept} of" in line for line in notes)
     assert any(f"epoch {kept + 1} of" in line for line in notes)
 
     metrics = metrics_of(lake)
-    training_rows = make_features(60).column("split").to_pylist().count("train")
-    assert {e: v for (_, name, e), v in metrics.items() if name == "rows"} == dict.fromkeys(range(1, 41), training_rows)
-    assert metrics["trained", "loss", 40] < metrics["trained", "loss", 1]
-    for encoder, epoch in (("trained", 40), ("untrained", 0), ("raw_pixels", 0), ("chance", 0)):
+    rows = make_features(60).column("split").to_pylist().count("train")
+    assert {e: v for (_, name, e), v in metrics.items() if name == "rows"} == dict.fromkeys(range(1, EPOCHS + 1), rows)
+    assert metrics["trained", "loss", EPOCHS] < metrics["trained", "loss", 1]
+    for encoder, epoch in (("trained", EPOCHS), ("untrained", 0), ("raw_pixels", 0), ("chance", 0)):
         assert 0 <= metrics[encoder, "image_to_image.recall_at_1", epoch] <= 1
-    assert 0 <= metrics["trained", "text_to_image.recall_at_10", 40] <= 1
+    assert 0 <= metrics["trained", "text_to_image.recall_at_10", EPOCHS] <= 1
     check_tracking(lake, outcome.run_id, metrics)
     assert go(settings, spark).status == "skipped"
 
@@ -140,7 +133,7 @@ def check_tracking(lake: str, run_id: str, metrics: dict[tuple[str, str, int], f
     assert run.data.tags["kinfolk.run_id"] == run_id
     assert run.data.tags["kinfolk.delta_version"] == str(Lake(lake).snapshot(ITEM_FEATURES).version)
     history = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "loss")}
-    assert len(client.get_metric_history(run.info.run_id, "loss")) == 40
+    assert len(client.get_metric_history(run.info.run_id, "loss")) == EPOCHS
     assert history == {e: v for (_, name, e), v in metrics.items() if name == "loss"}
 
 

@@ -70,7 +70,11 @@ def run_ranks(
     No rank outlives this process, however it ends.
     """
     _require_slots(spark, ranks)
-    with Lifeline(_driver_host(spark), on_report) as lifeline, _own_signals() as was_interrupted:
+    with (
+        Lifeline(_driver_host(spark), on_report) as lifeline,
+        _own_signals() as was_interrupted,
+        _collected_job_errors() as job_errors,
+    ):
         try:
             outcomes = _run_horovod(call, lifeline.address, ranks, threads, spark, interface)
         except KinfolkError:
@@ -78,10 +82,7 @@ def run_ranks(
         except Exception as error:
             if was_interrupted():
                 raise KeyboardInterrupt from error
-            raise EnvironmentProblem(
-                f"the ranks did not come to their end: {' '.join(str(error).split())}; a rank that ends with exit code "
-                "137 was killed, most likely for want of memory; what they printed stands above"
-            ) from error
+            raise EnvironmentProblem(_explain(error, job_errors)) from error
     _raise_failure(outcomes)
     return [outcome.value for outcome in outcomes]
 
@@ -224,6 +225,35 @@ def _own_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
         os.close(reading)
         os.close(writing)
+
+
+@contextmanager
+def _collected_job_errors() -> Iterator[list[BaseException]]:
+    """Collect what ends Horovod's thread that waits for the Spark job, instead of having its trace printed."""
+    collected: list[BaseException] = []
+    kept = threading.excepthook
+
+    def collect(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.thread is not None and "run_spark" in arguments.thread.name and arguments.exc_value is not None:
+            collected.append(arguments.exc_value)
+        else:
+            kept(arguments)
+
+    threading.excepthook = collect
+    try:
+        yield collected
+    finally:
+        threading.excepthook = kept
+
+
+def _explain(error: Exception, job_errors: list[BaseException]) -> str:
+    """One line for ranks that ended otherwise than by returning or raising."""
+    causes = [str(cause) for cause in job_errors if "SPARK_JOB_CANCELLED" not in str(cause)] or [str(error)]
+    shown = " ".join(causes[0].split())[:1000]
+    return (
+        f"the ranks did not come to their end: {shown}; a rank that ends with exit code 137 was killed, most likely "
+        "for want of memory; what the ranks printed stands above"
+    )
 
 
 def _raise_failure(outcomes: list[RankOutcome]) -> None:
