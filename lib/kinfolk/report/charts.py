@@ -180,7 +180,7 @@ class DotChart:
 
 def draw_dots(title: str, rows: Sequence[tuple[str, Sequence[tuple[str, str, float]]]]) -> DotChart:
     """Draw rows of (name, dots), each dot a (kind, name, value of 0 to 1)."""
-    width, top, pitch, left, right = 400, 14.0, 34.0, 92.0, 380.0
+    width, top, pitch, left, right = 360, 14.0, 32.0, 84.0, 340.0
     to_x = _scale(0.0, 1.0, left, right)
     drawn = []
     for index, (name, dots) in enumerate(rows):

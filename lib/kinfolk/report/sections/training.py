@@ -11,7 +11,7 @@ from kinfolk.report.numbers import Curves, read_curves
 from kinfolk.report.pinned import PinnedTables
 from kinfolk.settings import Settings
 
-ENCODERS = ("trained", "untrained", "raw_pixels")
+ENCODERS = ("trained", "untrained", "raw_pixels", "chance")
 _MEASURES = {
     "recall_at_1": "recall@1",
     "recall_at_5": "recall@5",
@@ -92,9 +92,9 @@ def _draw_curve(curves: Curves, metric: str, title: str, *, is_share: bool) -> L
 
 
 def _final_figures(curves: Curves, task: str) -> Task | None:
-    found = {(name, e): _final(curves, e, task, name) for name in _MEASURES for e in (*ENCODERS, "chance")}
+    found = {(name, e): _final(curves, e, f"{task}.{name}") for name in _MEASURES for e in ENCODERS}
     names = [name for name in _MEASURES if any(found[name, e] is not None for e in ENCODERS)]
-    encoders = [e for e in (*ENCODERS, "chance") if any(found[name, e] is not None for name in names)]
+    encoders = [e for e in ENCODERS if any(found[name, e] is not None for name in names)]
     if not names:
         return None
     table = [(_MEASURES[name], tuple(found[name, e] for e in encoders)) for name in names]
@@ -114,11 +114,7 @@ def _final_figures(curves: Curves, task: str) -> Task | None:
     )
 
 
-def _final(curves: Curves, encoder: str, task: str, measure: str) -> float | None:
-    """The last value of a measure; a random order counts as an encoder, whose recall is written beside the others'."""
-    if encoder == "chance":
-        encoder, measure = "trained", measure.replace("recall_at", "chance_at", 1)
-        if not measure.startswith("chance"):
-            return None
-    value = curves.final(encoder, f"{task}.{measure}")
+def _final(curves: Curves, encoder: str, metric: str) -> float | None:
+    """The last value of a metric; None where it was not measured or is no number."""
+    value = curves.final(encoder, metric)
     return value if value is not None and math.isfinite(value) else None
