@@ -137,9 +137,7 @@ def check_tracking(lake: str, run_id: str, metrics: dict[tuple[str, str, int], f
     assert history == {e: v for (_, name, e), v in metrics.items() if name == "loss"}
 
 
-def test_rows_of_an_epoch_are_those_of_the_pinned_version(
-    make_settings: MakeSettings, lake: str, spark: SparkSession, tmp_path: Path
-) -> None:
+def test_rows_of_an_epoch_are_those_of_the_pinned_version(lake: str, tmp_path: Path) -> None:
     from kinfolk.feed.snapshot import pin_snapshot, plan_row_groups
     from kinfolk.jobs.train_rank import train_rank
     from kinfolk.learning.world import SingleWorld

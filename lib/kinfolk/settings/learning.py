@@ -21,7 +21,7 @@ class LearningSettings(Section):
     """Threads that each rank computes with."""
     network_interface: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] | None = None
     """Network interface that ranks talk over; by default the loopback on one machine, elsewhere one that all have."""
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 40
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 50
     """Passes over the training split."""
     warm_up_epochs: Annotated[int, Field(ge=0, le=100_000)] = 2
     """Epochs in which the learning rate rises; from then on it falls to zero."""
