@@ -240,7 +240,7 @@ def check_delta(settings: Settings, java: Finding) -> Finding:
         with tempfile.TemporaryDirectory(prefix="kinfolk-doctor-") as folder:
             rows = count_written_rows(session, f"{folder}/probe")
         session.stop()
-    except (EnvironmentProblem, PySparkException, Py4JError) as error:
+    except (EnvironmentProblem, PySparkException, Py4JError, OSError) as error:
         return Finding("Delta", Status.PROBLEM, f"Spark cannot write a table here: {first_line(error)}", SET_UP)
     if rows != 3:
         return Finding("Delta", Status.PROBLEM, f"wrote 3 rows and read {rows}", SET_UP)
