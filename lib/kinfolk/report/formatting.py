@@ -80,6 +80,17 @@ def format_duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def format_brief_duration(seconds: float) -> str:
+    """Write a duration where there is little room.
+
+    >>> [format_brief_duration(s) for s in (0.42, 12.3, 164, 4000)]
+    ['0.4 s', '12 s', '2.7 min', '1.1 h']
+    """
+    if seconds < 59.5:
+        return format_duration(seconds)
+    return f"{seconds / 60:.1f} min" if seconds < 3597 else f"{seconds / 3600:.1f} h"
+
+
 def format_moment(milliseconds: int) -> str:
     """Write a moment, given in milliseconds since 1970, to the minute and in UTC.
 

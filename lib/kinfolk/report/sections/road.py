@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kinfolk.report.flow import Drawing, Lane, Leg, Stop, draw_tall, draw_wide
-from kinfolk.report.formatting import format_count, format_duration, format_words
+from kinfolk.report.formatting import format_brief_duration, format_count, format_words
 from kinfolk.report.numbers import count_files, count_groups, read_durations, read_models, read_rejections
 from kinfolk.report.pinned import PinnedTables
 from kinfolk.settings import Settings
@@ -79,7 +79,7 @@ class _Surveyor:
 
     def _leg(self, job: str, *stops: Stop) -> Leg:
         seconds = self._durations.get(job)
-        return Leg(job, format_duration(seconds) if seconds is not None else "", stops)
+        return Leg(job, format_brief_duration(seconds) if seconds is not None else "", stops)
 
     def _table(self, table: Table) -> Stop:
         if self._tables.snapshot(table) is None:
