@@ -64,7 +64,7 @@ def judge_encoders(batches: Iterable[HeldOutBatch], encoders: Mapping[str, Encod
         sources=np.unique(np.array(gathered.sources), return_inverse=True)[1].astype(np.int64),
     )
     has_picture, has_text = torch.cat(gathered.has_picture).numpy(), torch.cat(gathered.has_text).numpy()
-    figures: Figures = {name: {} for name in encoders} | {"raw_pixels": {}, "chance": {}}
+    figures: Figures = {name: {} for name in (*encoders, "raw_pixels", "chance")}
     for name in encoders:
         pictures = _side(gathered.pictures[name], has_picture)
         texts = _side(gathered.texts[name], has_text)
