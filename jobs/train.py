@@ -1,3 +1,5 @@
+"""What spark-submit is given to run train."""
+
 from kinfolk.jobs.train import JOB
 from kinfolk.run import main
 

@@ -13,7 +13,7 @@ class AssociationSettings(Section):
     """What counts as bought together."""
 
     min_support: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """Least share of the baskets that have to hold an itemset, above 0 to 1; taken exactly: 0.01 of 300 baskets are 3."""
+    """Least share of the baskets that have to hold an itemset, above 0 to 1, taken exactly: 0.01 of 300 is 3."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Least confidence of a rule, 0 to 1."""
     max_length: Annotated[int, Field(ge=1, le=64)] = 10
