@@ -26,8 +26,8 @@ def join(run: Run) -> None:
     from pyspark.sql import functions as F
 
     settings = run.settings.similarity
-    of_modality = F.col("modality") == settings.modality
-    with closing(similar_pairs(run.read(ITEM_EMBEDDINGS).where(of_modality), settings=settings)) as found:
+    vectors = run.read(ITEM_EMBEDDINGS).where(F.col("modality") == settings.modality)
+    with closing(similar_pairs(vectors, settings=settings)) as found:
         check_modality(run, found.audit)
         run.note(describe(found.audit))
         groups = connect_groups(found.pairs, found.copies)
