@@ -9,9 +9,8 @@ import zlib
 from PIL import Image
 
 from kinfolk.cleaning.reasons import ItemReason
+from kinfolk.settings.cleaning import PICTURE_FORMATS
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""Formats that are decoded; others have decoders that start programs or are rarely looked after."""
 _DECODING_ERRORS = (
     OSError,
     SyntaxError,
@@ -30,7 +29,7 @@ def find_picture_fault(content: bytes, max_pixels: int) -> ItemReason | None:
     # Pillow's own limit would come first, and knows nothing of ours.
     Image.MAX_IMAGE_PIXELS = None
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
             width, height = picture.size
             if width * height > max_pixels:
                 return ItemReason.IMAGE_TOO_MANY_PIXELS

@@ -7,6 +7,7 @@ import io
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinfolk.features.rejects import FeatureError, FeatureReject
+from kinfolk.settings.cleaning import PICTURE_FORMATS
 
 # Pillow's own guard against pictures that unpack to gigabytes gives way to the limit that the settings name.
 Image.MAX_IMAGE_PIXELS = None
@@ -22,7 +23,7 @@ def decode_picture(content: bytes, *, size: int, max_pixels: int) -> bytes:
     IMAGE_TOO_LARGE before anything is decoded, and with IMAGE_NOT_DECODABLE for what is no picture, or a broken one.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
             if picture.width * picture.height > max_pixels:
                 detail = f"{picture.width} x {picture.height} pixels; allowed: {max_pixels}"
                 raise FeatureError(FeatureReject.IMAGE_TOO_LARGE, detail)

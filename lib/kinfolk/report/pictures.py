@@ -12,13 +12,12 @@ from PIL import Image, ImageOps
 
 from kinfolk.report.formatting import shorten_name
 from kinfolk.report.pinned import PinnedTables
+from kinfolk.settings.cleaning import PICTURE_FORMATS
 from kinfolk.tables.catalog import CLEAN_ITEMS
 
 # Twice the size in which the page shows a picture, for dense screens.
 _LONGEST_EDGE = 128
 _MOST_PIXELS = 64_000_000
-# Formats that Pillow decodes by itself; others, such as PostScript, would start programs.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def encode_picture(content: bytes) -> str | None:
         with warnings.catch_warnings():
             # Size is checked here, before anything is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+            with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as opened:
                 if opened.width * opened.height > _MOST_PIXELS:
                     return None
                 picture = ImageOps.exif_transpose(opened).convert("RGBA")

@@ -10,6 +10,9 @@ from pydantic import AfterValidator, Field
 
 from kinfolk.settings.section import Section
 
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats of pictures that are decoded, wherever one is; other decoders start programs or are rarely looked after."""
+
 TYPED_TIME_FORMATS = ("yyyy-MM-dd HH:mm:ss.SSSSSS", "yyyy-MM-dd HH:mm:ss.SSSSSSXXX", "yyyy-MM-dd")
 """How the times and dates of Parquet columns stand in raw tables; these are read beside the formats of the settings."""
 
