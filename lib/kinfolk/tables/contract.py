@@ -111,7 +111,7 @@ def quote_sql(text: str) -> str:
     r"""Return `text` as a SQL string literal.
 
     >>> quote_sql("the item's id")
-    "'the item\\\\'s id'"
+    "'the item\\'s id'"
     """
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
