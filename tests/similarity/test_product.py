@@ -97,13 +97,14 @@ def test_real_numbers_agree_with_the_oracle_to_the_last_digits() -> None:
     }
 
 
-def test_cosines_too_close_for_float32_are_told_apart() -> None:
+@pytest.mark.parametrize("block_rows", [25, 4096])
+def test_cosines_too_close_for_float32_are_told_apart(block_rows: int) -> None:
     """Nearly parallel vectors of whole numbers: their cosines differ in the seventh digit; float64 has them exact."""
-    rows = 1000.0 + np.random.default_rng(2).integers(-2, 3, size=(90, 64))
+    rows = 1000.0 + np.random.default_rng(2).integers(-2, 3, size=(60, 1500))
     vectors = name_rows(rows.tolist())
     everything = join_by_brute_force(vectors, settings=JoinSettings(threshold=0.9, neighbors=0))
     middle = sorted(everything.pairs.values())[len(everything.pairs) // 2]
-    join = JoinSettings(threshold=middle, neighbors=10, block_rows=25)
+    join = JoinSettings(threshold=middle, neighbors=10, block_rows=block_rows)
     expected, found = join_by_brute_force(vectors, settings=join), join_in_blocks(vectors, join)
     assert found.pairs == expected.pairs
     assert found.neighbors == expected.neighbors
