@@ -1,4 +1,4 @@
-"""spark-defaults.conf: the three things that no session builder can set under spark-submit."""
+"""Spark's configuration files: what no session builder can set under spark-submit, and how much Spark says."""
 
 from __future__ import annotations
 
@@ -41,9 +41,26 @@ def render_defaults() -> str:
     )
 
 
+LOG_SETTINGS = """\
+# Written by `make setup`. Warnings go to stderr, but for those that every start on one machine would bring.
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
+logger.native.name = org.apache.hadoop.util.NativeCodeLoader
+logger.native.level = error
+logger.address.name = org.apache.spark.util.Utils
+logger.address.level = error
+"""
+
+
 def write_defaults() -> str:
-    """Write spark-defaults.conf into the virtual environment's Spark; return one line about it."""
+    """Write Spark's configuration into the virtual environment's Spark; return one line about it."""
     path = defaults_file()
     path.parent.mkdir(exist_ok=True)
     path.write_text(render_defaults(), encoding="utf-8")
+    path.with_name("log4j2.properties").write_text(LOG_SETTINGS, encoding="utf-8")
     return str(path)
