@@ -138,8 +138,8 @@ def test_every_epoch_fed_exactly_the_training_split(flow: Flow) -> None:
 
 def test_the_report_is_there(flow: Flow) -> None:
     page = Path(flow.lake.path("_reports/report.html")).read_text()
-    assert "saucer" in page
-    assert page.count("data:image/png;base64,") > 5
+    assert "saucer" in page.lower()
+    assert page.count("data:image/") > 5
 
 
 def test_nothing_runs_twice(flow: Flow) -> None:
@@ -208,7 +208,7 @@ def test_the_examples_of_the_readme_run(flow: Flow, capsys: pytest.CaptureFixtur
             Settings.model_validate(yaml.safe_load(text))
     shown = capsys.readouterr().out
     assert "similarity" in shown
-    assert "saucer" in shown
+    assert "saucer" in shown.lower()
 
 
 def ask(flow: Flow, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
