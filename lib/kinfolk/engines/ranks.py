@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,9 +17,6 @@ from kinfolk.engines.launch import RankOutcome
 class HorovodWorld:
     """All ranks of this training, over Horovod; a `kinfolk.learning.world.World`."""
 
-    def __init__(self) -> None:
-        self._names = itertools.count()
-
     @property
     def rank(self) -> int:
         """Number of this rank, from 0."""
@@ -33,12 +29,12 @@ class HorovodWorld:
 
     def gather(self, rows: Tensor) -> Tensor:
         """Rows of all ranks in the order of the ranks; every rank brings equally many."""
-        gathered: Tensor = _GatherRows.apply(rows, self._name("gather"))  # type: ignore[no-untyped-call]
+        gathered: Tensor = _GatherRows.apply(rows, _name("gather", rows))  # type: ignore[no-untyped-call]
         return gathered
 
     def sum(self, values: Tensor) -> Tensor:
         """Element-wise sum over the ranks; carries no gradient."""
-        total: Tensor = hvd.allreduce(values.detach(), name=self._name("sum"), op=hvd.Sum)
+        total: Tensor = hvd.allreduce(values.detach(), name=_name("sum", values), op=hvd.Sum)
         return total
 
     def broadcast(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
@@ -54,9 +50,13 @@ class HorovodWorld:
         wrapped: Optimizer = hvd.DistributedOptimizer(optimizer, named_parameters=list(parameters), op=hvd.Sum)
         return wrapped
 
-    def _name(self, kind: str) -> str:
-        """A name that all ranks give to the same call, since all make the same calls."""
-        return f"{kind}.{next(self._names)}"
+
+def _name(kind: str, tensor: Tensor) -> str:
+    """A name that comes again with every step, so that Horovod remembers what the ranks agreed on.
+
+    Calls wait for their result: no two of one name are ever under way.
+    """
+    return ".".join([kind, str(tensor.dtype), *map(str, tensor.shape)])
 
 
 class _GatherRows(torch.autograd.Function):
