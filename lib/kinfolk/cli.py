@@ -15,6 +15,8 @@ from kinfolk.tables.lake import Lake
 
 Command = Callable[[argparse.Namespace], int]
 
+_MOST_ITEMS_NAMED = 5
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, do what it says and exit with the documented code."""
@@ -155,7 +157,9 @@ def _rules(options: argparse.Namespace) -> int:
 
     found = find_rules(_lake(options), options.item, options.limit)
     if not options.json:
-        print("; ".join(f"{item}: {name}" for item, name in found.items.items()))
+        meant = [f"{item}: {name}" for item, name in found.items.items()]
+        more = f"; and {len(meant) - _MOST_ITEMS_NAMED} more" if len(meant) > _MOST_ITEMS_NAMED else ""
+        print("; ".join(meant[:_MOST_ITEMS_NAMED]) + more)
     rows = [
         [r.antecedent_names, r.consequent_names, r.support, r.confidence, r.lift, r.basket_count] for r in found.rules
     ]
