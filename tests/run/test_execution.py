@@ -149,7 +149,6 @@ def test_losing_too_much_commits_nothing(spark: SparkSession, lake: str, make_se
     assert not store.exists(REJECTED_ROWS)
 
 
-@pytest.mark.parametrize("guards_rows", [True, False])
 def test_a_second_table_that_loses_too_much_holds_back_the_first(
     spark: SparkSession, lake: str, make_settings: MakeSettings
 ) -> None:
@@ -169,6 +168,7 @@ def test_a_second_table_that_loses_too_much_holds_back_the_first(
     assert Lake(lake).snapshot(SIMILAR_PAIRS).rows == 0
 
 
+@pytest.mark.parametrize("guards_rows", [True, False])
 def test_deleting_too_much_of_a_guarded_table_commits_nothing(
     spark: SparkSession, lake: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, guards_rows: bool
 ) -> None:
