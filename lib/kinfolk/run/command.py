@@ -10,7 +10,7 @@ from datetime import date
 from typing import NoReturn
 
 from kinfolk.errors import KinfolkError
-from kinfolk.run.execution import run_job
+from kinfolk.run.execution import explain, run_job
 from kinfolk.run.job import Job
 from kinfolk.settings import Settings, load_settings
 
@@ -98,6 +98,9 @@ def exit_code_of(work: Callable[[], int]) -> int:
     except BrokenPipeError:
         return 0
     except Exception as error:  # noqa: BLE001 - the last place where a defect can be told in one line
+        explained = explain(error)
+        if isinstance(explained, KinfolkError):
+            return _fail(str(explained), explained.exit_code)
         first_line = str(error).strip().splitlines()[:1]
         return _fail(
             f"unexpected {type(error).__name__}: {' '.join(first_line)} (the whole trace: _logs in the lake)", 1

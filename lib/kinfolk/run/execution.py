@@ -6,10 +6,12 @@ import os
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
+
+from deltalake.exceptions import DeltaError
 
 from kinfolk.errors import EnvironmentProblem, KinfolkError, LakeBusyError
 from kinfolk.run.fingerprint import fingerprint, stands
@@ -176,8 +178,10 @@ def _recorded(lake: Lake, record: RunRecord) -> Iterator[list[RunRecord]]:
         yield ended
     except BaseException as error:
         explained = explain(error)
-        write_record(lake, record.ended("failed", f"{type(explained).__name__}: {explained}"))
-        _keep_traceback(lake, record, error)
+        # What is wrong, a full disk say, may keep the record from being written as well; the first error counts.
+        with suppress(DeltaError, KinfolkError, OSError):
+            write_record(lake, record.ended("failed", f"{type(explained).__name__}: {explained}"))
+            _keep_traceback(lake, record, error)
         if explained is error:
             raise
         raise explained from error
@@ -188,7 +192,7 @@ def explain(error: BaseException) -> BaseException:
     """Name the failures that come from the machine rather than from a defect; others stay as they are."""
     if isinstance(error, KinfolkError):
         return error
-    text = str(error)
+    text = _tell_whole(error)
     if "No space left on device" in text:
         return EnvironmentProblem(
             "the disk is full; make room (`kinfolk doctor` says how much is needed) and run again"
@@ -196,6 +200,11 @@ def explain(error: BaseException) -> BaseException:
     if "java.lang.OutOfMemoryError" in text:
         return EnvironmentProblem("Spark ran out of memory; give it more with --driver-memory or spark-defaults.conf")
     return error
+
+
+def _tell_whole(error: BaseException | None) -> str:
+    """The words of an error and of what led to it."""
+    return f"{error} {_tell_whole(error.__cause__ or error.__context__)}" if error else ""
 
 
 def _keep_traceback(lake: Lake, record: RunRecord, error: BaseException) -> None:
