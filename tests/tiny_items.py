@@ -62,8 +62,8 @@ def _make_row(place: int, random: np.random.Generator) -> dict[str, Any]:
     return {
         "item_id": f"item{place:03d}",
         "subject_id": f"subject{place // 2:03d}",
-        "source": "tiny",
-        "split": "train" if place % 4 else "held_out",
+        "source": ("left", "right")[place % 2],
+        "split": "train" if place // 2 % 3 else "held_out",
         "image": picture if place % 7 != 6 else None,
         "text_tokens": tokens if place % 5 != 4 else None,
     }

@@ -159,7 +159,7 @@ def test_rows_of_an_epoch_are_those_of_the_pinned_version(lake: str, tmp_path: P
     )
     outcome = train_rank(SingleWorld(), lambda line: None, task)
     assert outcome is not None
-    assert [point["rows"] for point in outcome["curves"]] == [45, 45]
+    assert [point["rows"] for point in outcome["curves"]] == [40, 40]
 
 
 @pytest.mark.parametrize(
