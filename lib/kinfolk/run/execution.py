@@ -152,11 +152,7 @@ def _open_record(
         run_date=run_date,
         started_at=datetime.now(UTC),
         models=[{"name": m.name, "version": m.version} for m in models.values()],
-        inputs=[
-            {"table_name": s.table, "table_id": s.table_id, "version": s.version, "rows": s.rows}
-            for s in inputs.values()
-            if s
-        ],
+        inputs=[snapshot.as_entry() for snapshot in inputs.values() if snapshot],
     )
 
 

@@ -33,14 +33,7 @@ class Written:
 
     def as_output(self) -> dict[str, Any]:
         """The entry of job_runs.outputs."""
-        s = self.snapshot
-        return {
-            "table_name": s.table,
-            "table_id": s.table_id,
-            "version": s.version,
-            "rows": s.rows,
-            "rejected": self.rejected,
-        }
+        return {**self.snapshot.as_entry(), "rejected": self.rejected}
 
 
 @dataclass(frozen=True)
@@ -142,8 +135,7 @@ class Run:
         many as `rows_in`, by default the rows of `origin`. The limit on rejects is a share of `rows_seen`, the rows
         looked at, where some of them rightly give no row; by default of the rows of `frame`.
         """
-        self.lake.prepare(table)
-        staged = delta.stage(frame, table, self.folder("staging") + f"/{table.name}")
+        staged = self._stage(table, frame)
         expected = rows_in if rows_in is not None else self.rows(origin) if origin else None
         if expected is not None:
             delta.check_conserved(staged, table, expected)
@@ -167,12 +159,15 @@ class Run:
 
     def replace(self, table: Table, frame: DataFrame, *, where: dict[str, str]) -> Written:
         """Put `frame` in the place of the rows whose columns have the values of `where`; the others stay."""
-        self.lake.prepare(table)
-        staged = delta.stage(frame, table, self.folder("staging") + f"/{table.name}")
+        staged = self._stage(table, frame)
         is_equal = delta.is_current(staged, table, self.lake, where)
         if not is_equal:
             delta.commit_replace(staged, table, self.lake, self._stamp(), where)
         return self._remember(table, staged.rejected, is_changed=not is_equal)
+
+    def _stage(self, table: Table, frame: DataFrame, name: str | None = None) -> delta.Staged:
+        self.lake.prepare(table)
+        return delta.stage(frame, table, self.folder("staging") + f"/{name or table.name}")
 
     def _check_limits(self, staged: delta.Staged, table: Table, is_equal: bool) -> None:
         standing = self.lake.snapshot(table).rows if table.guards_rows and not is_equal else 0
@@ -188,7 +183,7 @@ class Run:
             self._remember(REJECTED_ROWS, 0, is_changed=False)
             return
         frame = delta.rejected_frame(staged, table, origin.key, self.job.name)
-        rejects = delta.stage(frame, REJECTED_ROWS, self.folder("staging") + f"/{table.name}.rejected")
+        rejects = self._stage(REJECTED_ROWS, frame, name=f"{table.name}.rejected")
         if not delta.is_current(rejects, REJECTED_ROWS, self.lake, where):
             delta.commit_replace(rejects, REJECTED_ROWS, self.lake, self._stamp(), where)
         self._remember(REJECTED_ROWS, 0, is_changed=True)

@@ -31,6 +31,10 @@ class Snapshot:
     version: int
     rows: int
 
+    def as_entry(self) -> dict[str, Any]:
+        """The entry of job_runs' inputs, and the beginning of its outputs'."""
+        return {"table_name": self.table, "table_id": self.table_id, "version": self.version, "rows": self.rows}
+
 
 class Lake:
     """One folder that holds a folder for each table.
