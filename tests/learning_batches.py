@@ -6,27 +6,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
+from kinfolk.feed.windows import take_rows
 from kinfolk.learning.encoders import Encoder, EncoderShape, build_encoder
 from kinfolk.learning.losses import LossWeights, batch_loss
 from kinfolk.learning.trainer import Training, embed_batch, start_training, take_step
 from kinfolk.learning.world import World
 from kinfolk.settings import LearningSettings
-from kinfolk.tensors import ItemTensors, Pictures, Ragged
+from kinfolk.tensors import Column, Dense, Ragged
 
 SHAPE = EncoderShape(8, (4, 8), 20, "none", 6, 5)
 
 
 @dataclass(frozen=True)
 class Batch:
-    tensors: ItemTensors
+    columns: dict[str, Column]
     is_row_B: torch.Tensor
 
 
 @dataclass
 class Numbers:
     wait_seconds: float = 0.25
+    bytes: int = 1000
+    digests: tuple[int, ...] = (1, 2)
 
 
 @dataclass
@@ -55,13 +59,11 @@ def make_batch(rows: int, *, seed: int) -> Batch:
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
     has_image = torch.arange(rows) % 7 != 3
     return Batch(
-        ItemTensors(
-            item_ids=[f"item{i}" for i in range(rows)],
-            sources=["a" if i % 2 else "b" for i in range(rows)],
-            subjects_B=subjects,
-            images=Pictures(images, has_image),
-            texts=Ragged(tokens, offsets, lengths > 0),
-        ),
+        {
+            "subject_id": Dense(subjects, torch.ones(rows, dtype=torch.bool)),
+            "image": Dense(images, has_image),
+            "text_tokens": Ragged(tokens, offsets, lengths > 0),
+        },
         torch.arange(rows) < rows - 1,
     )
 
@@ -70,14 +72,8 @@ def share(batch: Batch, rank: int, size: int) -> Batch:
     """One rank's rows of a global batch."""
     rows = len(batch.is_row_B) // size
     part = slice(rank * rows, (rank + 1) * rows)
-    items, offsets = batch.tensors, batch.tensors.texts.offsets_B1
-    first, last = int(offsets[part.start]), int(offsets[part.stop])
-    texts = Ragged(
-        items.texts.values_T[first:last], offsets[part.start : part.stop + 1] - first, items.texts.is_present_B[part]
-    )
-    images = Pictures(items.images.values_BHW3[part], items.images.is_present_B[part])
-    tensors = ItemTensors(items.item_ids[part], items.sources[part], items.subjects_B[part], images, texts)
-    return Batch(tensors, batch.is_row_B[part])
+    places = np.arange(part.start, part.stop)
+    return Batch({name: take_rows(column, places) for name, column in batch.columns.items()}, batch.is_row_B[part])
 
 
 def tiny_settings(**changes: Any) -> LearningSettings:

@@ -1,4 +1,4 @@
-"""Arrow buffers as torch tensors, without a copy where the memory allows it; nulls become masks.
+"""Arrow columns as torch tensors, without a copy where the memory allows it; nulls become masks.
 
 Shapes: B rows, T values of all rows together, H height, W width, D coordinates.
 
@@ -8,6 +8,7 @@ Tensors share memory with the Arrow arrays that they come from: read them, or cl
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +20,14 @@ from torch.utils.dlpack import from_dlpack
 from kinfolk.errors import DataError
 
 NO_CODE = -1
-"""Code of a null, which is also what a padded row carries."""
+"""Code of a null."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures of one size: `values_BHW3` uint8, RGB 0-255, zeros where `is_present_B` is False."""
+class Dense:
+    """A value of one shape for each row: `values_B` is [B, …], zeros where `is_present_B` is False."""
 
-    values_BHW3: torch.Tensor
+    values_B: torch.Tensor
     is_present_B: torch.Tensor
 
 
@@ -41,70 +42,64 @@ class Ragged:
     offsets_B1: torch.Tensor
     is_present_B: torch.Tensor
 
+    def to_strings(self) -> list[str | None]:
+        """The rows of a column that `strings` has read."""
+        content, offsets = self.values_T.numpy().tobytes(), self.offsets_B1.tolist()
+        return [
+            content[start:stop].decode() if is_present else None
+            for start, stop, is_present in zip(offsets, offsets[1:], self.is_present_B.tolist(), strict=False)
+        ]
 
-@dataclass(frozen=True)
-class Matrix:
-    """A vector of one length for each row: `values_BD`, zeros where `is_present_B` is False."""
 
-    values_BD: torch.Tensor
-    is_present_B: torch.Tensor
+Column = Dense | Ragged
+Reader = Callable[[pa.Array | pa.ChunkedArray], Column]
+"""Makes tensors of one column; `functools.partial` gives it what it needs besides the values."""
 
 
-@dataclass(frozen=True)
-class ItemTensors:
-    """Rows of item_features as tensors.
+def numbers(array: pa.Array | pa.ChunkedArray, *, dtype: torch.dtype | None = None) -> Dense:
+    """Convert numbers and booleans: [B], of the array's own type or another one, such as torch.bfloat16."""
+    array = contiguous(array)
+    is_present_B = _presence(array)
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+        return Dense(_share(array.fill_null(0)).to(dtype or torch.bool), is_present_B)
+    return Dense(_as_type(_share(array.fill_null(0) if array.null_count else array), dtype), is_present_B)
 
-    `item_ids` and `sources` are None in padded rows, where `subjects_B` is NO_CODE. Equal subjects have equal codes, in
-    every batch and on every rank.
+
+def vectors(array: pa.Array | pa.ChunkedArray, *, size: int | None = None, dtype: torch.dtype | None = None) -> Dense:
+    """Convert lists of numbers of one length: [B, D].
+
+    Raises DataError where lengths differ, from each other or from `size`, and where a list holds a null.
     """
-
-    item_ids: list[str | None]
-    sources: list[str | None]
-    subjects_B: torch.Tensor
-    images: Pictures
-    texts: Ragged
-
-
-ITEM_COLUMNS = ("item_id", "subject_id", "source", "image", "text_tokens")
-"""Columns of item_features that `item_tensors` needs."""
-
-
-def item_tensors(table: pa.Table, *, image_size: int) -> ItemTensors:
-    """Convert rows with ITEM_COLUMNS; pictures are `image_size` pixels high and wide."""
-    return ItemTensors(
-        item_ids=table.column("item_id").to_pylist(),
-        sources=table.column("source").to_pylist(),
-        subjects_B=string_codes(table.column("subject_id")),
-        images=pictures(table.column("image"), height=image_size, width=image_size),
-        texts=ragged(table.column("text_tokens")),
-    )
+    array = contiguous(array)
+    is_present_B = _presence(array)
+    filled = array.drop_null() if array.null_count else array
+    if pa.types.is_fixed_size_list(array.type):
+        lengths, values = np.full(len(filled), array.type.list_size), filled.flatten()
+        size = array.type.list_size if size is None else size
+    else:
+        offsets = _offsets(filled)
+        lengths, values = np.diff(offsets), filled.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+        size = int(lengths[0]) if size is None and len(lengths) else size
+    if size is None:
+        raise DataError(f"none of {len(array)} vectors is there to say how long they are; give `size`")
+    if (lengths != size).any():
+        found = np.unique(lengths)[:5].tolist()
+        raise DataError(f"vectors of {size} coordinates are expected; {len(array)} rows have the lengths {found}")
+    values_T = _share(_without_nulls(values))
+    values_ND = _as_type(values_T.view(len(filled), size), dtype)
+    return Dense(_spread(values_ND, is_present_B) if array.null_count else values_ND, is_present_B)
 
 
-def presence(array: pa.Array | pa.ChunkedArray) -> torch.Tensor:
-    """Which rows are not null: bool [B]."""
-    return torch.from_numpy(np.array(_contiguous(array).is_valid().to_numpy(zero_copy_only=False)))
+def pictures(array: pa.Array | pa.ChunkedArray, *, height: int, width: int) -> Dense:
+    """Convert binary pictures of height x width x 3 bytes: uint8 [B, H, W, 3], RGB 0-255.
 
-
-def numbers(array: pa.Array | pa.ChunkedArray) -> torch.Tensor:
-    """Convert numbers without nulls: [B], of the array's own type. Raises DataError where there is a null."""
-    array = _contiguous(array)
-    if array.null_count:
-        raise DataError(
-            f"{array.null_count} of {len(array)} values are null, which a tensor of {array.type} cannot say"
-        )
-    return _share(array)
-
-
-def pictures(array: pa.Array | pa.ChunkedArray, *, height: int, width: int) -> Pictures:
-    """Convert binary pictures of height x width x 3 bytes. Raises DataError where one has another size."""
-    array = _contiguous(array)
-    is_present_B = presence(array)
-    filled_BHW3 = _picture_bytes(array.drop_null() if array.null_count else array, height, width)
-    if not array.null_count:
-        return Pictures(filled_BHW3, is_present_B)
-    values_BHW3 = torch.zeros((len(array), height, width, 3), dtype=torch.uint8)
-    values_BHW3[is_present_B] = filled_BHW3
-    return Pictures(values_BHW3, is_present_B)
+    Raises DataError where one has another size.
+    """
+    array = contiguous(array)
+    is_present_B = _presence(array)
+    values_NHW3 = _picture_bytes(array.drop_null() if array.null_count else array, height, width)
+    return Dense(_spread(values_NHW3, is_present_B) if array.null_count else values_NHW3, is_present_B)
 
 
 def _picture_bytes(array: pa.Array, height: int, width: int) -> torch.Tensor:
@@ -132,44 +127,61 @@ def _picture_bytes(array: pa.Array, height: int, width: int) -> torch.Tensor:
 
 def ragged(array: pa.Array | pa.ChunkedArray) -> Ragged:
     """Convert lists of numbers, of any lengths. Raises DataError where a list holds a null."""
-    array = _contiguous(array)
-    is_present_B = presence(array)
+    array = contiguous(array)
+    if pa.types.is_fixed_size_list(array.type):
+        array = array.cast(pa.list_(array.type.value_field))
+    is_present_B = _presence(array)
     if array.null_count:
         # What lies under a null list is not defined; without nulls the memory is shared.
         array = array.fill_null([])
     offsets = _offsets(array)
     values = array.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
-    return Ragged(numbers(values), torch.from_numpy(offsets.astype(np.int64) - int(offsets[0])), is_present_B)
+    return Ragged(_share(_without_nulls(values)), _from_zero(offsets), is_present_B)
 
 
-def matrix(array: pa.Array | pa.ChunkedArray) -> Matrix:
-    """Convert lists of numbers of one length D. Raises DataError where lengths differ, and where all rows are null."""
-    array = _contiguous(array)
-    is_present_B = presence(array)
-    filled = array.drop_null() if array.null_count else array
-    lists = ragged(filled)
-    lengths = lists.offsets_B1.diff()
-    if not len(filled) or bool((lengths != lengths[0]).any()):
-        found = sorted({int(length) for length in lengths})[:5]
-        raise DataError(f"vectors of one length are expected; {len(array)} rows have the lengths {found}")
-    values_ND = lists.values_T.view(len(filled), int(lengths[0]))
-    if not array.null_count:
-        return Matrix(values_ND, is_present_B)
-    values_BD = torch.zeros((len(array), values_ND.shape[1]), dtype=values_ND.dtype)
-    values_BD[is_present_B] = values_ND
-    return Matrix(values_BD, is_present_B)
+def strings(array: pa.Array | pa.ChunkedArray) -> Ragged:
+    """Convert strings, or binary values of any sizes, to their bytes: uint8, text in UTF-8."""
+    array = contiguous(array)
+    if pa.types.is_fixed_size_binary(array.type):
+        array = array.cast(pa.binary())
+    is_present_B = _presence(array)
+    if array.null_count:
+        array = array.fill_null("" if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) else b"")
+    offsets = _offsets(array)
+    count, data = int(offsets[-1] - offsets[0]), array.buffers()[2]
+    if not count:
+        return Ragged(torch.zeros(0, dtype=torch.uint8), _from_zero(offsets), is_present_B)
+    content = pa.Array.from_buffers(pa.uint8(), count, [None, data], offset=int(offsets[0]))
+    return Ragged(_share(content), _from_zero(offsets), is_present_B)
 
 
-def string_codes(array: pa.Array | pa.ChunkedArray) -> torch.Tensor:
-    """Code strings as int64 [B] from 0 up, equal for equal strings everywhere; NO_CODE for null.
+def codes(array: pa.Array | pa.ChunkedArray) -> Dense:
+    """Code strings or integers as int64 [B] from 0 up, equal for equal values everywhere; NO_CODE for null.
 
-    The code is the first 63 bits of the string's SHA-256: two of n different strings share one with a probability of
-    about n² / 2^64.
+    The code of a string is the first 63 bits of its SHA-256: two of n different strings share one with a probability of
+    about n² / 2^64. That of an integer is its own `hash_integers` without the last bit. Raises DataError for columns
+    that hold neither.
     """
-    encoded = _contiguous(array).dictionary_encode()
-    codes = np.array([hash_string(text) for text in encoded.dictionary.to_pylist()] + [NO_CODE], dtype=np.int64)
-    places = encoded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)
-    return torch.from_numpy(codes[places])
+    array = contiguous(array)
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise DataError(f"codes are made of strings and integers, and the column holds {array.type}")
+    is_present_B = _presence(array)
+    if pa.types.is_integer(array.type):
+        values = array.fill_null(0).to_numpy()
+        coded = (hash_integers(values) >> np.uint64(1)).astype(np.int64)
+    else:
+        encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+        known = np.array([hash_string(text) for text in encoded.dictionary.to_pylist()] + [NO_CODE], dtype=np.int64)
+        coded = known[encoded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
+    values_B = torch.from_numpy(coded)
+    return Dense(values_B if not array.null_count else values_B.where(is_present_B, NO_CODE), is_present_B)
+
+
+def presence(array: pa.Array | pa.ChunkedArray) -> Dense:
+    """Say which rows are not null: bool [B]."""
+    is_present_B = _presence(contiguous(array))
+    return Dense(is_present_B, torch.ones(len(array), dtype=torch.bool))
 
 
 def hash_string(text: str) -> int:
@@ -177,15 +189,52 @@ def hash_string(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def _contiguous(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+def hash_integers(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Scatter 64-bit integers over all of uint64 (SplitMix64's finaliser; Steele, Lea & Flood 2014, figure 16)."""
+    mixed = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def contiguous(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """One array of what may be several chunks."""
     if isinstance(array, pa.ChunkedArray):
         return array.combine_chunks() if array.num_chunks != 1 else array.chunk(0)
     return array
 
 
+def _presence(array: pa.Array) -> torch.Tensor:
+    if not array.null_count:
+        return torch.from_numpy(np.ones(len(array), dtype=bool))
+    return torch.from_numpy(np.array(array.is_valid().to_numpy(zero_copy_only=False)))
+
+
+def _spread(values_N: torch.Tensor, is_present_B: torch.Tensor) -> torch.Tensor:
+    """The rows that are there, with zeros between them."""
+    values_B = torch.zeros((len(is_present_B), *values_N.shape[1:]), dtype=values_N.dtype)
+    values_B[is_present_B] = values_N
+    return values_B
+
+
+def _without_nulls(array: pa.Array) -> pa.Array:
+    if array.null_count:
+        raise DataError(f"{array.null_count} of {len(array)} values in lists are null, which a tensor cannot say")
+    return array
+
+
+def _as_type(values: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    return values if dtype is None else values.to(dtype)
+
+
+def _from_zero(offsets: np.ndarray[Any, np.dtype[np.integer[Any]]]) -> torch.Tensor:
+    return torch.from_numpy(offsets.astype(np.int64) - int(offsets[0]))
+
+
 def _offsets(array: pa.Array) -> np.ndarray[Any, np.dtype[np.integer[Any]]]:
     """Offsets of a binary or list array, B + 1 of them, into its data."""
-    is_large = pa.types.is_large_list(array.type) or pa.types.is_large_binary(array.type)
+    kinds = (pa.types.is_large_list, pa.types.is_large_binary, pa.types.is_large_string)
+    is_large = any(is_kind(array.type) for is_kind in kinds)
     kind = pa.int64() if is_large else pa.int32()
     if not len(array):
         return np.zeros(1, dtype=np.int64 if is_large else np.int32)

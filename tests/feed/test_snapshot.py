@@ -1,18 +1,23 @@
 """A pinned version stays what it was, and tables that would be misread are refused."""
 
+import operator as op
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from feed_tables import feed_epoch, make_loader, make_rows, write_row_groups
 
-from kinfolk.errors import DataError, NotFoundError, UnsupportedTableError
-from kinfolk.feed.loader import FeedLoader
-from kinfolk.feed.order import Shard, Shuffle
+from kinfolk.errors import DataError, NotFoundError, SettingsError, UnsupportedTableError
+from kinfolk.feed.conditions import Condition
+from kinfolk.feed.order import Shard
+from kinfolk.feed.row_groups import RowGroupReader
 from kinfolk.feed.snapshot import FeedPlan, pin_snapshot, plan_row_groups
-from kinfolk.settings import FeedSettings
 
 
 def fed_ids(plan: FeedPlan) -> list[int]:
@@ -20,16 +25,9 @@ def fed_ids(plan: FeedPlan) -> list[int]:
 
 
 def feed_columns(plan: FeedPlan, columns: list[str]) -> list[dict[str, Any]]:
-    """The rows of an epoch with these columns, as one batch."""
-    loader = FeedLoader(
-        plan,
-        Shard(0, 1, plan.rows),
-        columns=columns,
-        convert=pa.Table.to_pylist,
-        shuffle=Shuffle(0),
-        settings=FeedSettings(),
-    )
-    return [row for batch in loader.epoch(0) for row in batch.tensors]
+    """The rows of all row groups with these columns."""
+    reader = RowGroupReader(plan)
+    return [row for group in range(len(plan.row_groups)) for row in reader.read(group, columns).to_pylist()]
 
 
 @pytest.fixture
@@ -69,7 +67,7 @@ def test_row_groups_and_their_sizes_come_from_the_footers(table):
 def test_partitions_are_chosen_by_value_and_come_back_as_a_column(table, odd):
     rows = make_rows(range(20)).append_column("part", pa.array([odd, "other"] * 10))
     write_deltalake(table, rows, partition_by=["part"])
-    plan = plan_row_groups(pin_snapshot(table, 0, where={"part": odd}))
+    plan = plan_row_groups(pin_snapshot(table, 0, where=[Condition("part", "=", odd)]))
     assert fed_ids(plan) == list(range(0, 20, 2))
     assert feed_columns(plan, ["part"]) == [{"part": odd}] * 10
 
@@ -83,10 +81,56 @@ def test_files_older_than_a_column_have_nulls_in_it(table):
     assert feed_columns(plan, ["subject_id"]).count({"subject_id": None}) == 6
 
 
-def test_choosing_by_a_column_that_is_no_partition_is_refused(table):
+@pytest.mark.parametrize(
+    ("operator", "compare"),
+    [("=", op.eq), ("!=", op.ne), ("<", op.lt), ("<=", op.le), (">", op.gt), (">=", op.ge)],
+)
+@pytest.mark.parametrize("value", [-1, 0, 17, 30, 59, 99])
+def test_conditions_keep_the_rows_that_they_describe(table, operator, compare, value):
+    properties = WriterProperties(max_row_group_size=10)
+    for first in (0, 30):
+        write_deltalake(table, make_rows(range(first, first + 30)), mode="append", writer_properties=properties)
+    kept = [i for i in range(60) if compare(i, value)]
+    pinned = pin_snapshot(table, where=[Condition("id", operator, value)])
+    if not kept:
+        with pytest.raises(DataError, match="no row to feed"):
+            plan_row_groups(pinned)
+        return
+    plan = plan_row_groups(pinned)
+    assert FeedPlan.from_json(plan.to_json()) == plan
+    assert fed_ids(plan) == kept
+    # Statistics alone decide about all row groups but those that the value lies in.
+    assert sum(group.is_partial for group in plan.row_groups) <= 1
+
+
+def test_files_without_any_wanted_row_are_not_opened(table):
+    for first in (0, 30):
+        write_deltalake(table, make_rows(range(first, first + 30)), mode="append")
+    pinned = pin_snapshot(table, where=[Condition("id", ">=", 30), Condition("subject_id", "!=", "subject 31")])
+    assert len(pinned.files) == 1
+    assert fed_ids(plan_row_groups(pinned)) == [30, *range(32, 60)]
+
+
+def test_a_condition_on_a_column_that_is_not_there_is_refused(table):
     write_deltalake(table, make_rows(range(3)))
-    with pytest.raises(DataError, match="not partitioned by id"):
-        pin_snapshot(table, 0, where={"id": "1"})
+    with pytest.raises(DataError, match="no column part; it has id, subject_id, tokens"):
+        pin_snapshot(table, 0, where=[Condition("part", "=", "1")])
+
+
+def test_a_condition_on_a_column_younger_than_a_file_keeps_nothing_of_it(table):
+    write_deltalake(table, make_rows(range(6)).select(["id"]))
+    write_deltalake(table, make_rows(range(6, 12)), mode="append", schema_mode="merge")
+    plan = plan_row_groups(pin_snapshot(table, where=[Condition("subject_id", ">", "")]))
+    assert fed_ids(plan) == list(range(6, 12))
+
+
+def test_a_time_pins_the_version_that_stood_then(table):
+    write_deltalake(table, make_rows(range(3)))
+    between = datetime.now(UTC)
+    time.sleep(0.01)
+    write_deltalake(table, make_rows(range(9)), mode="overwrite")
+    assert pin_snapshot(table, between).version == 0
+    assert pin_snapshot(table, datetime.now(UTC)).version == pin_snapshot(table).version == 1
 
 
 def test_a_version_or_table_that_is_not_there_is_named(table):
@@ -101,7 +145,7 @@ def test_nothing_to_feed_is_an_error(table):
     rows = make_rows(range(4)).append_column("part", pa.array(["x"] * 4))
     write_deltalake(table, rows, partition_by=["part"])
     with pytest.raises(DataError, match="no row to feed"):
-        plan_row_groups(pin_snapshot(table, 0, where={"part": "y"}))
+        plan_row_groups(pin_snapshot(table, 0, where=[Condition("part", "=", "y")]))
 
 
 def test_a_vacuumed_version_is_refused_with_what_to_do(table):
@@ -134,6 +178,21 @@ def test_a_table_with_mapped_columns_is_refused_with_what_to_run(spark, table):
     spark.range(3).coalesce(1).write.format("delta").option("delta.columnMapping.mode", "name").save(table)
     with pytest.raises(UnsupportedTableError, match="DROP FEATURE columnMapping"):
         pin_snapshot(table, 0)
+
+
+def test_file_systems_that_arrow_does_not_know_are_read_through_fsspec(table):
+    memory = fsspec.filesystem("memory")
+    plan = write_row_groups(table, [30, 12])
+    memory.put(table, "/kinfolk feed", recursive=True)
+    pinned = replace(pin_snapshot(table), root="memory://kinfolk feed")
+    assert fed_ids(plan_row_groups(pinned)) == fed_ids(plan)
+
+
+def test_a_file_system_that_nobody_knows_is_named(table):
+    plan = write_row_groups(table, [3])
+    with pytest.raises(SettingsError, match="gopher://lake"):
+        plan_row_groups(replace(pin_snapshot(table), root="gopher://lake"))
+    assert plan.rows == 3
 
 
 def test_a_shallow_clone_is_refused(spark, table):

@@ -138,13 +138,14 @@ def check_tracking(lake: str, run_id: str, metrics: dict[tuple[str, str, int], f
 
 
 def test_rows_of_an_epoch_are_those_of_the_pinned_version(lake: str, tmp_path: Path) -> None:
+    from kinfolk.feed.conditions import Condition
     from kinfolk.feed.snapshot import pin_snapshot, plan_row_groups
     from kinfolk.jobs.train_rank import train_rank
     from kinfolk.learning.world import SingleWorld
 
     put_items(lake, make_features(60))
     pinned = Lake(lake).snapshot(ITEM_FEATURES)
-    plan = plan_row_groups(pin_snapshot(pinned.path, pinned.version, where={"split": "train"}))
+    plan = plan_row_groups(pin_snapshot(pinned.path, pinned.version, where=[Condition("split", "=", "train")]))
     put_rows(lake, ITEM_FEATURES, make_features(24, seed=5))
     task = TrainingTask(
         training_plan=plan.to_json(),

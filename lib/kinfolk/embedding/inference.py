@@ -218,7 +218,7 @@ def _encode_pictures(pictures: pa.Array, encoder: Encoder, batch_size: int) -> N
     from kinfolk import tensors
 
     size = encoder.shape.image_size
-    values_GHW3 = tensors.pictures(pictures, height=size, width=size).values_BHW3
+    values_GHW3 = tensors.pictures(pictures, height=size, width=size).values_B
     filled = torch.zeros((batch_size, size, size, 3), dtype=torch.uint8)
 
     def encode(start: int, stop: int) -> Tensor:

@@ -1,153 +1,151 @@
-"""Batches of a pinned table for one rank: row groups in, tensors out."""
+"""Batches of a pinned table for one rank: row groups in, tensors out.
+
+Worker threads read a row group, make tensors of its columns, change them if the caller asks for it, and put each row
+where its batch wants it (`windows`). One window is handed out while the next one is filled.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import cached_property
+from typing import TypedDict
 
-import numpy as np
-import pyarrow as pa
 import torch
 
-from kinfolk.errors import DataError
-from kinfolk.feed.order import Shard, Shuffle, count_steps, cut_windows, deal_portions
-from kinfolk.feed.reading import ReadRequest, read_row_groups
-from kinfolk.feed.snapshot import FeedPlan, read_schema
-from kinfolk.feed.windows import PLACE, WindowMixer
+from kinfolk.errors import DataError, SettingsError
+from kinfolk.feed.batches import Batch, EpochNumbers, send_batches
+from kinfolk.feed.epoch import Epoch, Feeding
+from kinfolk.feed.order import Shard, count_steps
+from kinfolk.feed.recipe import Recipe
+from kinfolk.feed.row_groups import RowGroupReader
+from kinfolk.feed.sampling import check_sampling
+from kinfolk.feed.snapshot import FeedPlan
+from kinfolk.feed.windows import Arenas
 from kinfolk.settings import FeedSettings
 
-Tensors = TypeVar("Tensors")
+
+class FeedState(TypedDict):
+    """Where a feed stands: the next batch is number `step`, from 0, of `epoch`; `feed` tells what it is a state of."""
+
+    feed: str
+    epoch: int
+    step: int
 
 
-@dataclass(frozen=True)
-class Batch(Generic[Tensors]):
-    """One step's rows of one rank: always `Shard.batch_size` of them.
-
-    `is_row_B` is False in padded rows, which only the last steps of an epoch have; every column is null there.
-    """
-
-    tensors: Tensors
-    is_row_B: torch.Tensor
-
-
-@dataclass
-class EpochNumbers:
-    """What one rank read in one epoch; complete when the epoch has been read to its end.
-
-    `bytes` are those of the decoded row groups, `wait_seconds` the time the caller waited for them. `digest` is the
-    SHA-256 of the numbers of the rows in the plan, in the order in which they came.
-    """
-
-    rows: int = 0
-    batches: int = 0
-    bytes: int = 0
-    wait_seconds: float = 0.0
-    digest: str = ""
-
-
-class FeedLoader(Generic[Tensors]):
+class FeedLoader:
     """Feeds one rank from a plan: `for batch in loader.epoch(1): …`.
 
-    `convert` makes tensors of a table of `columns` with `batch_size` rows, such as `kinfolk.tensors.item_tensors`.
-    Every rank takes the same number of steps. Over all ranks an epoch has every row of the plan exactly once; its order
-    follows from plan, shuffle, epoch, shard and the window of the settings alone, whatever the number of workers.
-    `numbers` are those of the epoch that was begun last.
+    Every rank takes the same number of steps. Without a sampling, an epoch has every row of the plan exactly once over
+    all ranks, but for what the settings say about the remainder. Which rows make up each global batch follows from
+    plan, columns, seed, epoch, size of the global batch, sampling and window alone, whatever the number of ranks and
+    workers. `numbers` are those of the epoch that was begun last.
     """
 
     def __init__(
-        self,
-        plan: FeedPlan,
-        shard: Shard,
-        *,
-        columns: Sequence[str],
-        convert: Callable[[pa.Table], Tensors],
-        shuffle: Shuffle,
-        settings: FeedSettings,
+        self, plan: FeedPlan, shard: Shard, recipe: Recipe, settings: FeedSettings, device: torch.device | str = "cpu"
     ) -> None:
-        """Raises DataError where the plan lacks a column."""
-        read = tuple(dict.fromkeys([*columns, *([shuffle.keep_together] if shuffle.keep_together else [])]))
-        unknown = sorted(set(read) - set(plan.columns))
-        if unknown:
-            raise DataError(f"{plan.root} has no column {', '.join(unknown)}; it has {', '.join(plan.columns)}")
+        """Raises DataError where the plan lacks a column, SettingsError where batches cannot be made as asked."""
+        recipe.check(plan)
+        if recipe.sampling:
+            check_sampling(recipe.sampling, shard)
         self.plan = plan
         self.shard = shard
         self.numbers = EpochNumbers()
-        self._columns = list(columns)
-        self._convert = convert
-        self._shuffle = shuffle
+        self._recipe = recipe
         self._settings = settings
-        self._request = ReadRequest(plan, read)
-        self._row_counts = [group.rows for group in plan.row_groups]
+        self._device = torch.device(device)
+        self._reader = RowGroupReader(plan)
+        self._arenas = Arenas(is_pinned=self._device.type == "cuda")
+        self._state = FeedState(feed=self._fingerprint, epoch=0, step=0)
+        self._is_loaded = False
+        if not self.steps_per_epoch:
+            raise SettingsError(
+                f"{plan.rows} rows do not fill one global batch of {shard.global_batch}, and the remainder is dropped; "
+                "take smaller batches, or set feed.remainder to pad or wrap"
+            )
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches of every epoch, on every rank."""
-        return count_steps(self.plan.rows, self.shard)
+        return count_steps(self.plan.rows, self.shard.global_batch, self._settings.remainder)
 
-    def epoch(self, number: int) -> Generator[Batch[Tensors]]:
+    @cached_property
+    def _fingerprint(self) -> str:
+        """What the sequence of global batches depends on, as a hash."""
+        settings = self._settings
+        parts = [
+            self.plan.to_json(),
+            self._recipe.seed,
+            self.shard.global_batch,
+            str(self._recipe.sampling),
+            self._recipe.sources,
+            [settings.mixing, settings.window_row_groups, settings.memory_bytes, settings.remainder],
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def state(self) -> FeedState:
+        """Where the feed stands, for `load_state`: small, and made of what JSON knows."""
+        return FeedState(**self._state)
+
+    def load_state(self, state: FeedState) -> None:
+        """Have the epoch that the state names go on where it stood; ranks may be more or fewer than they were.
+
+        Raises DataError where it is the state of a feed with another sequence of batches.
+        """
+        if state["feed"] != self._fingerprint:
+            raise DataError(
+                f"the state was taken from feed {state['feed']}, this one is {self._fingerprint}: table version, "
+                "columns, seed, global batch, sampling and window have to be the same"
+            )
+        self._state = FeedState(**state)
+        self._is_loaded = True
+
+    def describe(self) -> str:
+        """How well batches mix the table, in one line."""
+        settings = self._settings
+        sizes = [self.plan.size(group, self._recipe.sources) for group in range(len(self.plan.row_groups))]
+        largest = max(sizes) / 2**20
+        told = (
+            f"{self.plan.rows:,} rows in {len(sizes):,} row groups of up to {largest:,.1f} MiB; "
+            f"{self.steps_per_epoch:,} steps an epoch"
+        )
+        if settings.mixing == "none":
+            return f"{told}, in the order of the table"
+        share = 1 / len(self._begin(number=1, first_step=0, numbers=EpochNumbers()).runs)
+        told += f", whose rows are mixed over {share:.0%} of the table at a time"
+        if share < 1 and max(sizes) > settings.window_bytes / 4:
+            told += (
+                "; a window holds few row groups, so rows that stand together in the table stay together: write it "
+                "with smaller row groups, or raise feed.memory_bytes"
+            )
+        return told
+
+    def epoch(self, number: int) -> Generator[Batch]:
         """Read one epoch; every number gives another order, the same number the same again.
 
-        Raises DataError naming file and row group where one cannot be read, and where other rows came than are planned.
-        Closing the iterator stops reading.
+        Starts where `load_state` has just put it, if that was in this epoch. Raises DataError naming file and row group
+        where one cannot be read, and where other rows came than are planned. Closing the iterator stops reading.
         """
+        first_step = self._state["step"] if self._is_loaded and self._state["epoch"] == number else 0
+        self._is_loaded = False
+        self._state = FeedState(feed=self._fingerprint, epoch=number, step=first_step)
         self.numbers = numbers = EpochNumbers()
-        digest = hashlib.sha256()
-        with closing(self._read(number, numbers)) as batches:
-            for rows in batches:
-                digest.update(rows.column(PLACE).to_numpy().astype("<i8").tobytes())
-                numbers.rows += rows.num_rows
-                numbers.batches += 1
-                yield self._batch(rows.select(self._columns))
-        numbers.digest = digest.hexdigest()
-        schema = read_schema(self.plan.schema_json)
-        for _ in range(numbers.batches, self.steps_per_epoch):
-            numbers.batches += 1
-            yield self._batch(schema.empty_table().select(self._columns))
+        batches = send_batches(self._begin(number, first_step, numbers).batches(), self._device)
+        with closing(batches):
+            while True:
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                numbers.wait_seconds += time.perf_counter() - asked
+                if batch is None:
+                    break
+                self._state["step"] += 1
+                yield batch
+                del batch
 
-    def _read(self, epoch: int, numbers: EpochNumbers) -> Generator[pa.Table]:
-        """The rank's rows of an epoch in batches, of which only the last may be short."""
-        portions = deal_portions(self._row_counts, self.shard, self._shuffle, epoch)
-        windows = cut_windows(
-            portions,
-            [self._request.size(row_group) for row_group in range(len(self._row_counts))],
-            max_row_groups=self._settings.window_row_groups,
-            max_bytes=self._settings.window_bytes,
-        )
-        mixer = WindowMixer(self.shard, self._shuffle, epoch, self._row_counts)
-        reading = read_row_groups(
-            self._request,
-            [portion.row_group for portion in portions],
-            workers=self._settings.workers,
-            max_bytes=self._settings.read_ahead_bytes,
-        )
-        with closing(reading):
-            yield from mixer.batches(_measure(reading, numbers), windows)
-            # Lets the pool check that it gave neither less nor more than what was planned.
-            if next(reading, None) is not None:
-                raise DataError(f"{self.plan.root}: more row groups came than are planned; run again")
-        planned = sum(portion.stop - portion.start for portion in portions)
-        if numbers.rows != planned:
-            raise DataError(f"{self.plan.root}: {numbers.rows} rows were fed in epoch {epoch}, {planned} are planned")
-
-    def _batch(self, rows: pa.Table) -> Batch[Tensors]:
-        """Fill up with rows of nulls and convert."""
-        is_row_B = np.arange(self.shard.batch_size) < rows.num_rows
-        if not is_row_B.all():
-            rows = rows.take(pa.array(np.where(is_row_B, np.arange(self.shard.batch_size), 0), mask=~is_row_B))
-        return Batch(self._convert(rows), torch.from_numpy(is_row_B))
-
-
-def _measure(row_groups: Iterator[pa.Table], numbers: EpochNumbers) -> Iterator[pa.Table]:
-    """Count what passes, and the time until it comes."""
-    while True:
-        asked = time.perf_counter()
-        rows = next(row_groups, None)
-        numbers.wait_seconds += time.perf_counter() - asked
-        if rows is None:
-            return
-        numbers.bytes += rows.nbytes
-        yield rows
+    def _begin(self, number: int, first_step: int, numbers: EpochNumbers) -> Epoch:
+        feeding = Feeding(self.plan, self.shard, self._recipe, self._settings, self._reader, self._arenas)
+        return Epoch(feeding, number, first_step, numbers)

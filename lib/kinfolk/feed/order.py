@@ -1,25 +1,33 @@
-"""Who reads what, and when: pure arithmetic over row counts, the same on every rank.
+"""Who reads what, and when: pure arithmetic over row counts and row-group sizes, the same on every rank.
 
-An epoch's row groups come in a new order, and this sequence of rows is cut into one stretch a rank, whose lengths
-differ by one row at most. A row group that a cut runs through is read by the ranks on both sides: they put its rows
-into one random order, the same for both, and each takes its part of that. So every row comes exactly once, also where
-there are fewer row groups than ranks, and no rank keeps the same rows for ever.
+An epoch puts the row groups into a new order. The rows of this sequence are cut into windows of several row groups,
+each with a whole number of steps, and the rows of a window are mixed over its steps.
 
-Each rank then walks through its stretch in windows of several row groups, and mixes the rows of each window.
+So that ranks need not read everything, a window is cut into lanes: lane l serves a fixed range of places of every
+global batch, from a stretch of the window's rows of its own. A rank owns a range of places, and so reads what its lanes
+stretch over. Lanes are as many whatever the number of ranks: which row stands at which place of which global batch
+follows from the plan, the seed, the epoch, the size of the global batch and the window alone. Where a rank's range ends
+inside a lane, the ranks on both sides read that lane.
+
+Shapes: G row groups, N rows of a window, A of them with a place, S steps of a window, B rows of a global batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kinfolk.errors import SettingsError
+from kinfolk.settings.features import Mixing, Remainder
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+LANES = 48
+"""So many ranges does a global batch have: whole ones for 1, 2, 3, 4, 6, 8, 12, 16, 24 and 48 ranks."""
 
 
 class Stream(IntEnum):
@@ -27,94 +35,215 @@ class Stream(IntEnum):
 
     ROW_GROUPS = 0
     ROWS_OF_ROW_GROUP = 1
-    ROWS_OF_WINDOW = 2
+    ROWS_OF_LANE = 2
+    UNITS = 3
+    SAMPLES = 4
+    ROWS_OF_TRANSFORM = 5
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A rank's part of every step: rank `rank` of `size`, `batch_size` rows a step on each rank."""
+    """A rank's part of every step: places `first` to `last` of the `global_batch` rows of all `size` ranks."""
 
     rank: int
     size: int
-    batch_size: int
+    global_batch: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.size or self.batch_size < 1:
-            raise SettingsError(f"{self} is no shard: 0 <= rank < size and batch_size >= 1 are required")
+        if not 0 <= self.rank < self.size or self.global_batch < 1:
+            raise SettingsError(f"{self} is no shard: 0 <= rank < size and global_batch >= 1 are required")
+
+    @property
+    def first(self) -> int:
+        """The rank's first place."""
+        return self.rank * self.global_batch // self.size
+
+    @property
+    def last(self) -> int:
+        """The place after the rank's last one."""
+        return (self.rank + 1) * self.global_batch // self.size
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch, the same on every rank: where the ranks do not divide the global batch, some are padded."""
+        return -(-self.global_batch // self.size)
 
 
 @dataclass(frozen=True)
-class Shuffle:
-    """How rows are mixed: another `seed` gives another order.
-
-    Rows of one window with the same value in the column `keep_together` come one after the other, so that a batch holds
-    all of them but where it ends in between.
-    """
+class Random:
+    """Sources of randomness for one seed: every use at every place has a sequence of its own."""
 
     seed: int
-    keep_together: str | None = None
 
-    def random(self, stream: Stream, *place: int) -> np.random.Generator:
+    def at(self, stream: Stream, *place: int) -> np.random.Generator:
         """The randomness for one use at one place, such as an epoch and a row group."""
         return np.random.default_rng([self.seed % (1 << 64), int(stream), *place])
 
 
 @dataclass(frozen=True)
-class Portion:
-    """Rows of one row group that one rank takes in an epoch: from `start` to `stop` of its random order."""
+class Window:
+    """Some rows of an epoch's sequence, from `start` to `stop`, which fill `steps` global batches.
 
+    Of the last step so many places are filled as rows are left; of all others, all.
+    """
+
+    number: int
+    start: int
+    stop: int
+    steps: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of the window, over all ranks."""
+        return self.stop - self.start
+
+
+class Places(NamedTuple):
+    """Where rows go: `rows_A`, ascending, are numbers in the window, `slots_A` count a rank's rows over all steps."""
+
+    rows_A: Integers
+    slots_A: Integers
+
+
+class Piece(NamedTuple):
+    """The part of a window that lies in one row group: its place in the epoch's sequence, and its first row there."""
+
+    turn: int
     row_group: int
     start: int
     stop: int
+    first_row: int
 
 
-def count_steps(rows: int, shard: Shard) -> int:
-    """Steps of an epoch: as many on every rank as the rank with the most rows needs."""
-    most = -(-rows // shard.size)
-    return -(-most // shard.batch_size)
+def order_row_groups(count: int, random: Random, epoch: int, mixing: Mixing) -> Integers:
+    """The row groups of a plan in the order of an epoch: [G]."""
+    if mixing == "none":
+        return np.arange(count)
+    return random.at(Stream.ROW_GROUPS, epoch).permutation(count)
 
 
-def deal_portions(row_counts: Sequence[int], shard: Shard, shuffle: Shuffle, epoch: int) -> list[Portion]:
-    """What the shard's rank reads in an epoch, in this order; `row_counts` are the rows of each row group."""
-    order = shuffle.random(Stream.ROW_GROUPS, epoch).permutation(len(row_counts))
-    ends = np.cumsum(np.asarray(row_counts, dtype=np.int64)[order])
-    rows = int(ends[-1]) if len(ends) else 0
-    first, last = (rows * rank // shard.size for rank in (shard.rank, shard.rank + 1))
-    portions = []
-    for group, end in zip(order.tolist(), ends.tolist(), strict=True):
-        begin = end - row_counts[group]
-        start, stop = max(first, begin) - begin, min(last, end) - begin
-        if start < stop:
-            portions.append(Portion(group, start, stop))
-    return portions
+def count_steps(rows: int, global_batch: int, remainder: Remainder) -> int:
+    """Steps of an epoch, on every rank."""
+    return rows // global_batch if remainder == "drop" else -(-rows // global_batch)
+
+
+def count_rows(rows: int, global_batch: int, remainder: Remainder) -> int:
+    """Rows that all ranks together are fed in an epoch without a sampling, padding not counted."""
+    return rows if remainder == "pad" else count_steps(rows, global_batch, remainder) * global_batch
 
 
 def cut_windows(
-    portions: Sequence[Portion], sizes: Sequence[int], *, max_row_groups: int, max_bytes: int
-) -> list[list[Portion]]:
-    """Cut a rank's portions into windows of at most so many row groups and bytes, but at least one row group.
+    row_counts: Sequence[int],
+    sizes: Sequence[int],
+    global_batch: int,
+    *,
+    max_row_groups: int,
+    max_bytes: int,
+    remainder: Remainder,
+) -> list[Window]:
+    """Cut an epoch's sequence of row groups, with their rows and bytes, into windows.
 
-    `sizes` are the bytes of each row group of the plan.
+    A window takes at most so many row groups and bytes, but at least one row group and one step. It ends with its last
+    whole step; the rows left over, fewer than a global batch, begin the next window, and count by their bytes there.
     """
-    windows: list[list[Portion]] = []
-    filled = 0
-    for portion in portions:
-        size = sizes[portion.row_group]
-        if not windows or len(windows[-1]) >= max_row_groups or filled + size > max_bytes:
-            windows.append([])
-            filled = 0
-        windows[-1].append(portion)
+    ends = np.cumsum([0, *row_counts]).tolist()
+    usable = min(ends[-1], count_rows(ends[-1], global_batch, remainder))
+    windows: list[Window] = []
+    start, groups, filled = 0, 0, 0
+    for turn, size in enumerate(sizes):
+        is_full = groups >= max_row_groups or filled + size > max_bytes
+        end = ends[turn] - (ends[turn] - start) % global_batch
+        if is_full and end > start:
+            windows.append(Window(len(windows), start, end, (end - start) // global_batch))
+            left_over = (ends[turn] - end) * sizes[turn - 1] // max(1, row_counts[turn - 1])
+            start, groups, filled = end, 0, left_over
+        groups += 1
         filled += size
+    if start < usable:
+        windows.append(Window(len(windows), start, usable, -(-(usable - start) // global_batch)))
     return windows
 
 
-def shuffle_rows(units: Integers, random: np.random.Generator) -> Integers:
-    """A random order of rows in which rows of one unit come one after the other, themselves in random order.
+def cut_pieces(window: Window, order: Integers, ends: Integers) -> Iterator[Piece]:
+    """The row groups that a window's rows lie in; `ends` [G] is where each ends in the epoch's sequence."""
+    turn = int(np.searchsorted(ends, window.start, side="right"))
+    while turn < len(order) and (first := int(ends[turn - 1]) if turn else 0) < window.stop:
+        start, stop = max(first, window.start), min(int(ends[turn]), window.stop)
+        yield Piece(turn, int(order[turn]), start - window.start, stop - window.start, start - first)
+        turn += 1
 
-    `units` says which unit each row belongs to; a negative number stands for a row that belongs to none.
+
+def place_rows(window: Window, shard: Shard, random: Random, epoch: int, mixing: Mixing) -> Places:
+    """Give every row of the shard's lanes a place of its own.
+
+    The stretches of every other window lie in reverse, so that a row group in which one window ends and the next begins
+    belongs to the same rank in both.
     """
-    alone = units < 0
-    separate = np.where(alone, -1 - np.arange(len(units)), units)
-    _, members = np.unique(separate, return_inverse=True)
-    turns = random.permutation(int(members.max()) + 1 if len(members) else 0)
-    return np.lexsort((random.random(len(units)), turns[members]))
+    lanes = min(LANES, shard.global_batch)
+    edges = np.arange(lanes + 1) * shard.global_batch // lanes
+    last_places = places_of_last_step(window, shard.global_batch)
+    edges_of_last = np.searchsorted(last_places, edges)
+    shares = (window.steps - 1) * np.diff(edges) + np.diff(edges_of_last)
+    starts = _stretch_starts(shares, is_reversed=window.number % 2 == 1)
+    rows: list[Integers] = []
+    slots: list[Integers] = []
+    for lane in np.argsort(starts, kind="stable").tolist():
+        low, high = int(edges[lane]), int(edges[lane + 1])
+        if high <= shard.first or low >= shard.last:
+            continue
+        steps, places = np.divmod(np.arange(shares[lane]), high - low)
+        places += low
+        in_last = int(edges_of_last[lane + 1] - edges_of_last[lane])
+        if in_last:
+            steps[-in_last:] = window.steps - 1
+            places[-in_last:] = last_places[edges_of_last[lane] : edges_of_last[lane + 1]]
+        if mixing == "window":
+            order = random.at(Stream.ROWS_OF_LANE, epoch, window.number, lane).permutation(len(places))
+            steps, places = steps[order], places[order]
+        rows_A, slots_A = starts[lane] + np.arange(len(places)), steps * shard.batch_size + places - shard.first
+        if low < shard.first or high > shard.last:
+            is_ours = (places >= shard.first) & (places < shard.last)
+            rows_A, slots_A = rows_A[is_ours], slots_A[is_ours]
+        rows.append(rows_A)
+        slots.append(slots_A)
+    return Places(np.concatenate(rows), np.concatenate(slots)) if rows else Places(_NOTHING, _NOTHING)
+
+
+_NOTHING = np.zeros(0, dtype=np.int64)
+
+
+def _stretch_starts(shares: Integers, *, is_reversed: bool) -> Integers:
+    """The first row of each lane's stretch in the window."""
+    turned = shares[::-1] if is_reversed else shares
+    starts = np.cumsum(turned) - turned
+    return starts[::-1] if is_reversed else starts
+
+
+def places_of_last_step(window: Window, global_batch: int) -> Integers:
+    """The places that are filled in a window's last step, spread evenly over the global batch.
+
+    >>> places_of_last_step(Window(0, 0, 13, 2), 8).tolist()
+    [1, 3, 4, 6, 7]
+    """
+    rows = window.rows - (window.steps - 1) * global_batch
+    marks = np.arange(global_batch + 1) * rows // global_batch
+    return np.flatnonzero(np.diff(marks))
+
+
+def repeat_rows(window: Window, shard: Shard, random: Random, epoch: int) -> Places:
+    """Rows of the last window, taken at random, for the places that its last step would leave empty."""
+    is_empty = np.ones(shard.global_batch, dtype=bool)
+    is_empty[places_of_last_step(window, shard.global_batch)] = False
+    places = np.flatnonzero(is_empty)
+    rounds = -(-len(places) // window.rows)
+    generator = random.at(Stream.SAMPLES, epoch, window.number)
+    rows = np.concatenate([generator.permutation(window.rows) for _ in range(rounds)] or [_NOTHING])[: len(places)]
+    is_ours = (places >= shard.first) & (places < shard.last)
+    slots = (window.steps - 1) * shard.batch_size + places[is_ours] - shard.first
+    return sort_places(rows[is_ours], slots)
+
+
+def sort_places(rows_A: Integers, slots_A: Integers) -> Places:
+    """Places in the order of their rows."""
+    order = np.argsort(rows_A, kind="stable")
+    return Places(rows_A[order], slots_A[order])

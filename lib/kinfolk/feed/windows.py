@@ -1,65 +1,225 @@
-"""The rows of one rank, window by window, in a random order and cut into batches."""
+"""The memory of a window: worker threads put rows where their batches want them, and batches are views of it.
+
+A row is copied once, from where it was decoded to its place in its batch. The memory of a window serves another one as
+soon as nobody holds a tensor of it.
+
+Shapes: B rows of a batch, T values of all rows together, C places of a rank in a window.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import torch
 
-from kinfolk.feed.order import Integers, Portion, Shard, Shuffle, Stream, shuffle_rows
+from kinfolk.errors import DataError
+from kinfolk.feed.order import Integers
+from kinfolk.tensors import Column, Dense, Ragged
 
-PLACE = "(place)"
-"""Column with the number of each row in the plan; Delta allows no parentheses in names, so no table has one."""
+Columns = dict[str, Column]
+Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class WindowMixer:
-    """Mixes a rank's rows in one epoch; `row_counts` are the rows of each row group of the plan."""
+def take_rows(column: Column, rows: Integers) -> Column:
+    """A copy of some rows of a column, in the order asked for."""
+    is_present_B = column.is_present_B[rows]
+    if isinstance(column, Dense):
+        taken = torch.from_numpy(_bits(column.values_B).take(rows, axis=0))
+        return Dense(taken.view(column.values_B.dtype), is_present_B)
+    lengths = column.offsets_B1.diff().numpy()[rows]
+    values_T, offsets_B1 = _gather(column.values_T.numpy(), column.offsets_B1.numpy()[:-1][rows], lengths)
+    return Ragged(values_T, offsets_B1, is_present_B)
 
-    shard: Shard
-    shuffle: Shuffle
-    epoch: int
-    row_counts: Sequence[int]
 
-    @cached_property
-    def _first_places(self) -> list[int]:
-        """The number in the plan of each row group's first row."""
-        return [int(place) for place in np.cumsum([0, *self.row_counts])]
+def _gather(values: Array, starts: Integers, lengths: Integers) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lists of values, one after the other, and their offsets."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    # Half as many bytes to move, where they suffice.
+    kind = np.int32 if len(values) < 1 << 31 and offsets[-1] < 1 << 31 else np.int64
+    places = np.repeat((starts - offsets[:-1]).astype(kind), lengths)
+    places += np.arange(offsets[-1], dtype=kind)
+    return torch.from_numpy(values.take(places)), torch.from_numpy(offsets)
 
-    def batches(self, row_groups: Iterator[pa.Table], windows: Sequence[Sequence[Portion]]) -> Generator[pa.Table]:
-        """Cut the mixed rows of all windows into batches, of which only the last may be short.
 
-        `row_groups` are those of the windows' portions, in their order. What a window leaves over of a batch is mixed
-        into the next one.
+def _bits(values: torch.Tensor) -> Array:
+    """A tensor as an array in the same memory; NumPy has no bfloat16."""
+    bits: Array = (values.view(torch.int16) if values.dtype is torch.bfloat16 else values).numpy()
+    return bits
+
+
+@dataclass
+class _RaggedParts:
+    """The lists of a window as they came, until all of them are there."""
+
+    parts: list[tuple[Integers, Ragged]] = field(default_factory=list)
+
+    def assemble(self, places: int) -> Ragged:
+        """Put the lists in the order of their places; a place without a row has an empty one."""
+        starts, lengths = np.zeros(places, dtype=np.int64), np.zeros(places, dtype=np.int64)
+        is_present = np.zeros(places, dtype=bool)
+        base = 0
+        for slots, part in self.parts:
+            starts[slots] = base + part.offsets_B1.numpy()[:-1]
+            lengths[slots] = part.offsets_B1.diff().numpy()
+            is_present[slots] = part.is_present_B.numpy()
+            base += len(part.values_T)
+        values = np.concatenate([part.values_T.numpy() for _, part in self.parts])
+        self.parts.clear()
+        return Ragged(*_gather(values, starts, lengths), torch.from_numpy(is_present))
+
+
+@dataclass
+class _Dense:
+    """A value for each place, and whether it is there."""
+
+    values: torch.Tensor
+    is_present: torch.Tensor
+
+    def put(self, slots: Integers, column: Dense) -> None:
+        if column.values_B.shape[1:] != self.values.shape[1:] or column.values_B.dtype != self.values.dtype:
+            raise DataError(
+                f"{list(column.values_B.shape[1:])} {column.values_B.dtype} came for each row, where rows before it "
+                f"had {list(self.values.shape[1:])} {self.values.dtype}"
+            )
+        _bits(self.values)[slots] = _bits(column.values_B)
+        self.is_present.numpy()[slots] = column.is_present_B.numpy()
+
+    def clear(self, slots: Integers) -> None:
+        _bits(self.values)[slots] = 0
+        self.is_present.numpy()[slots] = False
+
+
+class Arena:
+    """Memory for one window of one rank at a time, `capacity` rows of it; workers fill it, one thread reads it."""
+
+    def __init__(self, capacity: int, *, is_pinned: bool) -> None:
+        self.capacity = capacity
+        self._is_pinned = is_pinned
+        self._lock = threading.Lock()
+        self._dense: dict[str, _Dense] = {}
+        self._ragged: dict[str, _RaggedParts] = {}
+        self._assembled: dict[str, Ragged] = {}
+        self._is_filled = np.zeros(0, dtype=bool)
+        self._missing = 0
+        self._lent = 0
+        # Tensors may die in any thread and at any moment, also while a lock is held: appending needs none.
+        self._given_back: deque[None] = deque()
+        self._batch_size = 1
+        self._steps_left = 0
+        self.is_complete = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether every batch has been handed out, and no tensor of any is alive."""
+        return not self._steps_left and self._lent == len(self._given_back)
+
+    def begin(self, steps: int, batch_size: int, *, first_step: int, rows: int) -> None:
+        """Make ready for a window of so many steps, of which those before `first_step` are not wanted."""
+        self._batch_size, self._steps_left = batch_size, steps - first_step
+        self._is_filled = np.zeros(steps * batch_size, dtype=bool)
+        self._missing = rows
+        self._assembled = {}
+        for parts in self._ragged.values():
+            parts.parts.clear()
+        self.is_complete = False
+
+    def put(self, slots: Integers, columns: Mapping[str, Column]) -> None:
+        """Put the rows of `columns` into places; called by several threads for different places.
+
+        Raises DataError where a row comes for a place that has one, or is of another shape than those before it.
         """
-        size = self.shard.batch_size
-        left_over: list[pa.Table] = []
-        for number, window in enumerate(windows):
-            parts = [self._take_portion(portion, next(row_groups)) for portion in window]
-            rows = pa.concat_tables(left_over + parts).combine_chunks()
-            random = self.shuffle.random(Stream.ROWS_OF_WINDOW, self.epoch, self.shard.rank, number)
-            order = shuffle_rows(self._units(rows), random)
-            is_last = number == len(windows) - 1
-            end = len(order) if is_last else len(order) - len(order) % size
-            for start in range(0, end, size):
-                yield rows.take(order[start : min(start + size, end)])
-            left_over = [rows.take(order[end:])]
+        with self._lock:
+            self._allocate(columns)
+            if self._is_filled[slots].any():
+                raise DataError("a row came for a place that is taken")
+            self._is_filled[slots] = True
+            for name, column in columns.items():
+                if isinstance(column, Ragged):
+                    self._ragged[name].parts.append((slots, column))
+        for name, column in columns.items():
+            if isinstance(column, Dense):
+                self._dense[name].put(slots, column)
+        with self._lock:
+            self._missing -= len(slots)
+            is_last = not self._missing and not self.is_complete
+        if is_last:
+            self._finish()
 
-    def _take_portion(self, portion: Portion, rows: pa.Table) -> pa.Table:
-        places = self._first_places[portion.row_group] + np.arange(rows.num_rows)
-        rows = rows.append_column(PLACE, pa.array(places))
-        if portion.stop - portion.start == self.row_counts[portion.row_group]:
-            return rows
-        random = self.shuffle.random(Stream.ROWS_OF_ROW_GROUP, self.epoch, portion.row_group)
-        return rows.take(shuffle_rows(self._units(rows), random)[portion.start : portion.stop])
+    def _allocate(self, columns: Mapping[str, Column]) -> None:
+        for name, column in columns.items():
+            if isinstance(column, Ragged):
+                self._ragged.setdefault(name, _RaggedParts())
+            elif name not in self._dense:
+                self._dense[name] = _Dense(
+                    torch.zeros(
+                        (self.capacity, *column.values_B.shape[1:]),
+                        dtype=column.values_B.dtype,
+                        pin_memory=self._is_pinned,
+                    ),
+                    torch.zeros(self.capacity, dtype=torch.bool),
+                )
 
-    def _units(self, rows: pa.Table) -> Integers:
-        """Which rows belong together, as numbers; -1 for rows that belong to nothing."""
-        if self.shuffle.keep_together is None:
-            return np.full(rows.num_rows, -1, dtype=np.int64)
-        encoded = rows.column(self.shuffle.keep_together).combine_chunks().dictionary_encode()
-        units: Integers = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-        return units
+    def _finish(self) -> None:
+        places = len(self._is_filled)
+        empty = np.flatnonzero(~self._is_filled)
+        for dense in self._dense.values():
+            dense.clear(empty)
+        self._assembled = {name: parts.assemble(places) for name, parts in self._ragged.items()}
+        self.is_complete = True
+
+    def batches(self, first_step: int) -> Iterator[tuple[Columns, torch.Tensor]]:
+        """The batches of a complete window, and which of their rows are there."""
+        size = self._batch_size
+        for start in range(first_step * size, len(self._is_filled), size):
+            columns: Columns = {}
+            for name, dense in self._dense.items():
+                is_present = dense.is_present.numpy()[start : start + size].copy()
+                columns[name] = Dense(self._lend(dense.values, start), torch.from_numpy(is_present))
+            for name, ragged in self._assembled.items():
+                columns[name] = _cut(ragged, start, start + size)
+            self._steps_left -= 1
+            yield columns, torch.from_numpy(self._is_filled[start : start + size])
+
+    def _lend(self, values: torch.Tensor, start: int) -> torch.Tensor:
+        """A batch's part of the memory; the tensor and all that share its memory keep the array alive."""
+        array = _bits(values)[start : start + self._batch_size]
+        self._lent += 1
+        weakref.finalize(array, self._given_back.append, None).atexit = False
+        return torch.from_numpy(array).view(values.dtype)
+
+    def abandon(self) -> None:
+        """Nobody wants the batches that are left."""
+        self._steps_left = 0
+
+
+def _cut(ragged: Ragged, start: int, stop: int) -> Ragged:
+    offsets = ragged.offsets_B1[start : stop + 1]
+    first, last = int(offsets[0]), int(offsets[-1])
+    return Ragged(ragged.values_T[first:last], offsets - first, ragged.is_present_B[start:stop])
+
+
+class Arenas:
+    """The memory of two windows, used again and again; more only while the caller keeps batches."""
+
+    def __init__(self, *, is_pinned: bool) -> None:
+        self._is_pinned = is_pinned
+        self._arenas: list[Arena] = []
+
+    def take(self, capacity: int, *, at_once: bool) -> Arena | None:
+        """Memory for so many rows that nobody uses; None where two are in use, unless it is needed `at_once`."""
+        for arena in self._arenas:
+            if arena.is_free and arena.capacity >= capacity:
+                return arena
+        in_use = [arena for arena in self._arenas if not arena.is_free]
+        if len(in_use) >= 2 and not at_once:
+            return None
+        arena = Arena(capacity, is_pinned=self._is_pinned)
+        # What is too small for this epoch, and what the caller keeps, is forgotten here.
+        self._arenas = [*in_use[-1:], arena]
+        return arena

@@ -6,6 +6,7 @@ goes on from its last checkpoint when it is started again. The alias moves last,
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import tempfile
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from kinfolk.tracking import MetricPoint, Tracker
 
 MODEL = "encoder"
-_CURVES = ("loss", "learning_rate", "seconds", "wait_seconds", "rows")
+_CURVES = ("loss", "learning_rate", "seconds", "wait_seconds", "rows", "bytes")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Measured:
 def train(run: Run) -> None:
     """Register a new version of the encoder, write its curves and figures, then move the alias to it."""
     from kinfolk.engines.launch import RankCall, run_ranks
+    from kinfolk.feed.order import count_rows
 
     settings = run.settings.learning
     task = plan_training(run)
@@ -71,10 +73,10 @@ def train(run: Run) -> None:
         on_report=run.note,
         interface=settings.network_interface,
     )[0]
-    check_rows(outcome["curves"], task.training_rows)
+    check_rows(outcome["curves"], count_rows(task.training_rows, settings.batch_size, task.feed.remainder))
     measured = list_measured(outcome, settings.epochs)
     tracker = run.tracker()
-    version = record(run, tracker, task, measured)
+    version = record(run, tracker, task, measured, digest_feed(outcome["curves"]))
     run.replace(TRAINING_METRICS, run.frame(to_rows(measured, run.run_id)), where={"training_run_id": run.run_id})
     tracker.promote(MODEL, version)
     run.note(describe_figures(outcome["figures"]))
@@ -108,10 +110,11 @@ def plan_training(run: Run) -> TrainingTask:
 
 def _plan(run: Run, split: str) -> Any:
     """The row groups of one split of the pinned version; None where it has no rows."""
+    from kinfolk.feed.conditions import Condition
     from kinfolk.feed.snapshot import pin_snapshot, plan_row_groups
 
     snapshot = run.snapshot(ITEM_FEATURES)
-    pinned = pin_snapshot(snapshot.path, snapshot.version, where={"split": split})
+    pinned = pin_snapshot(snapshot.path, snapshot.version, where=[Condition("split", "=", split)])
     return plan_row_groups(pinned) if any(file.rows for file in pinned.files) else None
 
 
@@ -140,10 +143,15 @@ def _vocabulary(run: Run) -> tuple[int, str]:
 
 
 def check_rows(curves: list[dict[str, Any]], expected: int) -> None:
-    """Raise DataError unless every epoch saw every row of the training split once."""
+    """Raise DataError unless every epoch saw as many rows as are planned: all of the training split, as a rule."""
     wrong = {point["epoch"]: point["rows"] for point in curves if point["rows"] != expected}
     if wrong:
-        raise DataError(f"the training split has {expected} rows, and epochs saw others: {wrong}; run train again")
+        raise DataError(f"{expected} rows are planned for each epoch, and some saw others: {wrong}; run train again")
+
+
+def digest_feed(curves: list[dict[str, Any]]) -> str:
+    """One hash for the ids of every global batch of a training, in their order: equal where the same was fed."""
+    return hashlib.sha256(" ".join(point["digest"] for point in curves).encode()).hexdigest()[:16]
 
 
 def list_measured(outcome: dict[str, Any], epochs: int) -> list[Measured]:
@@ -159,7 +167,7 @@ def list_measured(outcome: dict[str, Any], epochs: int) -> list[Measured]:
     return curves + figures
 
 
-def record(run: Run, tracker: Tracker, task: TrainingTask, measured: list[Measured]) -> str:
+def record(run: Run, tracker: Tracker, task: TrainingTask, measured: list[Measured], feed_digest: str) -> str:
     """Write parameters, curves and the model to the tracking server; returns the model's version."""
     from kinfolk.learning.checkpoints import copy_folder
 
@@ -171,6 +179,7 @@ def record(run: Run, tracker: Tracker, task: TrainingTask, measured: list[Measur
         "kinfolk.table_id": snapshot.table_id,
         "kinfolk.delta_version": snapshot.version,
         "kinfolk.training_rows": task.training_rows,
+        "kinfolk.feed_digest": feed_digest,
     }
     with tracker.training_run(run.run_id).active() as tracked, tempfile.TemporaryDirectory() as local:
         tracked.log(parameters=parameters, tags=tags)

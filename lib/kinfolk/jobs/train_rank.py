@@ -6,22 +6,22 @@ import copy
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from kinfolk.feed.loader import FeedLoader
-from kinfolk.feed.order import Shard, Shuffle
+from kinfolk.feed.order import Shard
+from kinfolk.feed.recipe import Recipe
+from kinfolk.feed.sampling import Together
 from kinfolk.feed.snapshot import FeedPlan
 from kinfolk.jobs.train import TrainingTask
 from kinfolk.learning.checkpoints import CheckpointFolder, copy_folder
 from kinfolk.learning.encoders import Encoder, EncoderShape, build_encoder, save_encoder
 from kinfolk.learning.evaluation import Figures, HeldOutBatch, judge_encoders
+from kinfolk.learning.items import item_readers, item_tensors
 from kinfolk.learning.trainer import EpochFigures, train
 from kinfolk.learning.world import World
 from kinfolk.run.progress import format_seconds
-from kinfolk.tensors import ITEM_COLUMNS, ItemTensors, item_tensors, presence, string_codes
+from kinfolk.tensors import Column, Dense, codes, presence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,12 +36,12 @@ def train_rank(world: World, report: Callable[[str], None], task: TrainingTask) 
     untrained = copy.deepcopy(encoder).eval()
     loader = FeedLoader(
         FeedPlan.from_json(task.training_plan),
-        Shard(world.rank, world.size, settings.batch_size // world.size),
-        columns=ITEM_COLUMNS,
-        convert=partial(item_tensors, image_size=task.image_size),
-        shuffle=Shuffle(settings.seed, keep_together="subject_id"),
-        settings=task.feed,
+        Shard(world.rank, world.size, settings.batch_size),
+        Recipe(item_readers(task.image_size), settings.seed, sampling=Together("subject_id"), id_column="item_id"),
+        task.feed,
     )
+    if world.rank == 0:
+        report(f"  {loader.describe()}")
     checkpoints = CheckpointFolder(task.folder)
     on_epoch = _progress(report, settings.epochs) if world.rank == 0 else _ignore
     curves = train(encoder, loader, settings, world=world, checkpoints=checkpoints, on_epoch=on_epoch)
@@ -63,25 +63,20 @@ def evaluate(task: TrainingTask, encoders: dict[str, Encoder]) -> Figures:
 def _held_out_batches(task: TrainingTask) -> Iterator[HeldOutBatch]:
     """Held-out rows in batches; plain variants take part, and of a very large split whole subjects at random."""
     plan = FeedPlan.from_json(task.held_out_plan or "")
-    loader = FeedLoader(
-        plan,
-        Shard(rank=0, size=1, batch_size=_EVALUATION_ROWS),
-        columns=[*ITEM_COLUMNS, "variant", "label"],
-        convert=partial(_held_out_tensors, image_size=task.image_size),
-        shuffle=Shuffle(seed=0),
-        settings=task.feed,
-    )
+    readers = item_readers(task.image_size) | {"source": codes, "label": codes, "variant": presence}
+    shard = Shard(rank=0, size=1, global_batch=_EVALUATION_ROWS)
+    loader = FeedLoader(plan, shard, Recipe(readers, seed=0), task.feed.model_copy(update={"remainder": "pad"}))
     # Codes of subjects are evenly spread over 63 bits; in floats the largest would round up to one bit more.
     limit = (2**63 - 1) * min(task.learning.max_evaluation_items, plan.rows) // plan.rows
     for batch in loader.epoch(1):
-        items, labels_B, is_plain_B = batch.tensors
-        yield HeldOutBatch(items, labels_B, batch.is_row_B & is_plain_B & (items.subjects_B <= limit))
+        items = item_tensors(batch.columns)
+        sources_B, labels_B, has_variant_B = (_values(batch.columns[name]) for name in ("source", "label", "variant"))
+        yield HeldOutBatch(items, sources_B, labels_B, batch.is_row_B & ~has_variant_B & (items.subjects_B <= limit))
 
 
-def _held_out_tensors(rows: pa.Table, *, image_size: int) -> tuple[ItemTensors, Tensor, Tensor]:
-    """Items, codes of their labels, and whether each is the plain variant of its subject."""
-    is_plain_B = ~presence(rows.column("variant"))
-    return item_tensors(rows, image_size=image_size), string_codes(rows.column("label")), is_plain_B
+def _values(column: Column) -> Tensor:
+    assert isinstance(column, Dense), "codes and presence are dense"
+    return column.values_B
 
 
 def keep_encoder(encoder: Encoder, directory: str) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from kinfolk.learning.encoders import Encoder, scale_pictures
+from kinfolk.learning.items import ItemTensors
 from kinfolk.learning.retrieval import BoolArray, HeldOut, Side, euclidean_sides, evaluate_retrieval
-from kinfolk.tensors import ItemTensors
 
 Figures = dict[str, dict[str, float]]
 """Figures by the name of the encoder, then by name, such as `image_to_image.recall_at_1`."""
@@ -30,6 +30,7 @@ class HeldOutBatch:
     """Held-out rows as tensors: `labels_B` is below 0 where there is none, `is_asked_B` marks those that take part."""
 
     items: ItemTensors
+    sources_B: Tensor
     labels_B: Tensor
     is_asked_B: Tensor
 
@@ -40,7 +41,7 @@ class _Gathered:
 
     subjects: list[Tensor] = field(default_factory=list)
     labels: list[Tensor] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
+    sources: list[Tensor] = field(default_factory=list)
     has_picture: list[Tensor] = field(default_factory=list)
     has_text: list[Tensor] = field(default_factory=list)
     pixels: list[Tensor] = field(default_factory=list)
@@ -61,7 +62,7 @@ def judge_encoders(batches: Iterable[HeldOutBatch], encoders: Mapping[str, Encod
     items = HeldOut(
         subjects=torch.cat(gathered.subjects).numpy(),
         labels=torch.cat(gathered.labels).numpy(),
-        sources=np.unique(np.array(gathered.sources), return_inverse=True)[1].astype(np.int64),
+        sources=torch.cat(gathered.sources).numpy(),
     )
     has_picture, has_text = torch.cat(gathered.has_picture).numpy(), torch.cat(gathered.has_text).numpy()
     figures: Figures = {name: {} for name in (*encoders, "raw_pixels", "chance")}
@@ -82,14 +83,12 @@ def _add(gathered: _Gathered, batch: HeldOutBatch, encoders: Mapping[str, Encode
     texts = items.texts
     gathered.subjects.append(items.subjects_B[asked_B])
     gathered.labels.append(batch.labels_B[asked_B])
-    gathered.sources += [
-        str(source) for source, is_asked in zip(items.sources, asked_B.tolist(), strict=True) if is_asked
-    ]
+    gathered.sources.append(batch.sources_B[asked_B])
     gathered.has_picture.append(items.images.is_present_B[asked_B])
     gathered.has_text.append((texts.is_present_B & (texts.offsets_B1.diff() > 0))[asked_B])
-    gathered.pixels.append(_pixels(items.images.values_BHW3[asked_B]))
+    gathered.pixels.append(_pixels(items.images.values_B[asked_B]))
     for name, encoder in encoders.items():
-        gathered.pictures.setdefault(name, []).append(encoder.encode_images(items.images.values_BHW3)[asked_B])
+        gathered.pictures.setdefault(name, []).append(encoder.encode_images(items.images.values_B)[asked_B])
         gathered.texts.setdefault(name, []).append(encoder.encode_texts(texts.values_T, texts.offsets_B1)[asked_B])
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.optim import AdamW, Optimizer
@@ -20,18 +21,19 @@ from kinfolk.errors import DataError
 from kinfolk.learning.augmentation import augment
 from kinfolk.learning.checkpoints import Checkpoint, CheckpointFolder, flatten, pick
 from kinfolk.learning.encoders import Encoder, scale_pictures
+from kinfolk.learning.items import item_tensors
 from kinfolk.learning.losses import Embedded, LossWeights, batch_loss
 from kinfolk.learning.world import World, count_over
 from kinfolk.settings import LearningSettings
-from kinfolk.tensors import ItemTensors
+from kinfolk.tensors import Column
 
 
 class Batch(Protocol):
     """One step's rows of one rank."""
 
     @property
-    def tensors(self) -> ItemTensors:
-        """The rows."""
+    def columns(self) -> Mapping[str, Column]:
+        """The rows, as `item_tensors` wants them."""
 
     @property
     def is_row_B(self) -> Tensor:  # noqa: N802 - the shape is part of the name
@@ -44,6 +46,14 @@ class EpochNumbers(Protocol):
     @property
     def wait_seconds(self) -> float:
         """Time spent waiting for the next batch."""
+
+    @property
+    def bytes(self) -> int:
+        """Decoded bytes that were read."""
+
+    @property
+    def digests(self) -> Sequence[int]:
+        """For each step a number of 64 bits that stands for the rank's rows and their places."""
 
 
 class Loader(Protocol):
@@ -65,7 +75,8 @@ class Loader(Protocol):
 class EpochFigures:
     """One point of the curves: mean loss of the steps, last learning rate, rows over all ranks, seconds of this rank.
 
-    `wait_seconds` is the mean over the ranks of the time spent waiting for the next batch.
+    `wait_seconds` is the mean over the ranks of the time spent waiting for the next batch, `bytes` what all ranks
+    together read. `digest` stands for the ids of each global batch and their order, whatever the number of ranks.
     """
 
     epoch: int
@@ -74,6 +85,8 @@ class EpochFigures:
     seconds: float
     wait_seconds: float
     rows: int
+    bytes: int
+    digest: str
 
 
 @dataclass
@@ -153,15 +166,25 @@ def run_epoch(training: Training, loader: Loader, settings: LearningSettings, wo
         rate = learning_rate(done + step, total, warm_up=warm_up, peak=settings.learning_rate)
         loss += take_step(training, batch, rate, settings, world=world, generator=generator)
         rows += int(batch.is_row_B.sum())
-    sums = world.sum(torch.tensor([float(loss), rows, loader.numbers.wait_seconds], dtype=torch.float64)).tolist()
+    numbers = loader.numbers
+    sums = world.sum(torch.tensor([float(loss), rows, numbers.wait_seconds, numbers.bytes], dtype=torch.float64))
+    mean_loss, all_rows, wait_seconds, all_bytes = sums.tolist()
     return EpochFigures(
         epoch=epoch,
-        loss=sums[0] / loader.steps_per_epoch,
+        loss=mean_loss / loader.steps_per_epoch,
         learning_rate=rate,
         seconds=time.perf_counter() - started,
-        wait_seconds=sums[2] / world.size,
-        rows=round(sums[1]),
+        wait_seconds=wait_seconds / world.size,
+        rows=round(all_rows),
+        bytes=round(all_bytes),
+        digest=digest_epoch(numbers.digests, world),
     )
+
+
+def digest_epoch(digests: Sequence[int], world: World) -> str:
+    """Hash the global batches of an epoch, of each of which every rank knows its own part of the sum modulo 2^64."""
+    parts = torch.from_numpy(np.array(digests, dtype=np.uint64).view(np.int64))
+    return hashlib.sha256(world.sum(parts).numpy().astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def take_step(
@@ -189,8 +212,8 @@ def embed_batch(encoder: Encoder, batch: Batch, generator: Generator, *, strengt
 
     A text none of whose tokens is known says nothing, and counts as lacking.
     """
-    items = batch.tensors
-    pictures_BHWC = augment(scale_pictures(items.images.values_BHW3), generator, strength=strength)
+    items = item_tensors(batch.columns)
+    pictures_BHWC = augment(scale_pictures(items.images.values_B), generator, strength=strength)
     has_picture_B = batch.is_row_B & items.images.is_present_B
     has_tokens_B = batch.is_row_B & items.texts.is_present_B & (items.texts.offsets_B1.diff() > 0)
     texts_BD = encoder.texts(items.texts.values_T, items.texts.offsets_B1)

@@ -2,7 +2,7 @@
 
 from kinfolk.settings.association import AssociationSettings
 from kinfolk.settings.cleaning import CleaningSettings
-from kinfolk.settings.features import FeatureSettings, FeedSettings
+from kinfolk.settings.features import FeatureSettings, FeedSettings, Mixing, Remainder
 from kinfolk.settings.ingest import EventSource, FileSource, IngestSettings, ItemSource, SourceSettings
 from kinfolk.settings.learning import EmbeddingSettings, LearningSettings, Modality
 from kinfolk.settings.report import ReportSettings
@@ -25,7 +25,9 @@ __all__ = [
     "LakeSettings",
     "LearningSettings",
     "LimitSettings",
+    "Mixing",
     "Modality",
+    "Remainder",
     "ReportSettings",
     "Section",
     "Settings",

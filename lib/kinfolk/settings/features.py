@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -29,25 +29,29 @@ class FeatureSettings(Section):
     """Most tokens kept of one text; the first ones."""
 
 
+Mixing = Literal["none", "row_groups", "window"]
+Remainder = Literal["pad", "drop", "wrap"]
+
+
 class FeedSettings(Section):
     """How a pinned table is read into training."""
 
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of Petastorm's pool in each rank."""
-    window_row_groups: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Row groups whose rows are shuffled together."""
-    queue_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
-    """Most bytes that decoded row groups may take in each rank: half of it is read ahead, a quarter is shuffled.
+    mixing: Mixing = "window"
+    """What is in random order: row groups and the rows of each window, row groups only, or nothing."""
+    window_row_groups: Annotated[int, Field(ge=1, le=65536)] = 32
+    """Row groups whose rows are mixed together, over all ranks."""
+    memory_bytes: Annotated[int, Field(ge=1 << 20)] = 512 << 20
+    """Most bytes of decoded rows that all ranks together hold: one window is fed while the next one is filled.
 
-    A row group that is larger than its part is read and shuffled alone.
+    Row groups that are larger are taken one at a time. Ranks share a window, so each holds its part of this.
     """
-
-    @property
-    def read_ahead_bytes(self) -> int:
-        """Most bytes of decoded row groups that wait to be shuffled."""
-        return self.queue_bytes // 2
+    remainder: Remainder = "pad"
+    """Rows that fill no batch at an epoch's end: padded with empty rows that a mask marks, dropped, or filled up with
+    rows that come a second time."""
 
     @property
     def window_bytes(self) -> int:
-        """Most bytes of a window; while it is put together it is in memory twice."""
-        return self.queue_bytes // 4
+        """Most bytes of a window: two are in memory, and a sixteenth is left for row groups being decoded."""
+        return self.memory_bytes // 32 * 15

@@ -44,6 +44,8 @@ class Table:
     `checks` are SQL conditions that Delta enforces on every row. `slice_by` names columns whose values delimit the part
     of the table that one job replaces (the table is then shared by several jobs). `guards_rows` says whether
     `limits.max_deleted_share` protects the rows: not where another threshold or model rightly gives quite other keys.
+    `row_group_bytes` is how large row groups are written, before compression, where Parquet's default of 128 MiB does
+    not serve: a table that is fed is mixed over windows of many row groups.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Table:
     slice_by: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
     guards_rows: bool = True
+    row_group_bytes: int | None = None
     run_date_meaning: str = "none: the table follows its inputs alone"
 
     def __post_init__(self) -> None:

@@ -172,7 +172,7 @@ def commit_sync(staged: Staged, table: Table, lake: Lake, stamp: Stamp) -> None:
     """Make the table hold exactly the staged good rows: insert, update what differs, delete what is gone."""
     spark, path = staged.frame.sparkSession, lake.path(table.name)
     rows = _committable(staged, table, stamp)
-    with _commit_metadata(spark, stamp):
+    with _committing(spark, table, stamp):
         if lake.snapshot(table).rows == 0:
             _lay_out(rows, table, staged.good.rows).write.format("delta").mode("append").save(path)
             return
@@ -191,7 +191,7 @@ def commit_replace(staged: Staged, table: Table, lake: Lake, stamp: Stamp, where
     """Put the staged good rows in the place of the table's slice whose columns have the values of `where`."""
     rows = _lay_out(_committable(staged, table, stamp), table, staged.good.rows)
     writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", _condition(where))
-    with _commit_metadata(rows.sparkSession, stamp):
+    with _committing(rows.sparkSession, table, stamp):
         writer.save(lake.path(table.name))
 
 
@@ -234,20 +234,30 @@ def _condition(where: dict[str, str]) -> str:
 
 
 _METADATA_OPTION = "spark.databricks.delta.commitInfo.userMetadata"
+_ROW_GROUP_OPTION = "parquet.block.size"
 
 
 @contextmanager
-def _commit_metadata(spark: SparkSession, stamp: Stamp) -> Iterator[None]:
-    """Write job and run id into the commits made meanwhile, and call a lost race by its name."""
+def _committing(spark: SparkSession, table: Table, stamp: Stamp) -> Iterator[None]:
+    """Write job and run id into the commits made meanwhile, and call a lost race by its name.
+
+    Files get row groups of the contract's size. A session's settings reach Parquet's writer through the Hadoop
+    configuration of each write; Delta would drop an option of the write itself.
+    """
     from delta.exceptions import DeltaConcurrentModificationException
 
-    spark.conf.set(_METADATA_OPTION, json.dumps({"job": stamp.job, "run_id": stamp.run_id}))
+    settings = {_METADATA_OPTION: json.dumps({"job": stamp.job, "run_id": stamp.run_id})}
+    if table.row_group_bytes:
+        settings[_ROW_GROUP_OPTION] = str(table.row_group_bytes)
+    for name, value in settings.items():
+        spark.conf.set(name, value)
     try:
         yield
     except DeltaConcurrentModificationException as error:
         raise LakeBusyError(f"another writer changed the table meanwhile: {error}; run again") from error
     finally:
-        spark.conf.unset(_METADATA_OPTION)
+        for name in settings:
+            spark.conf.unset(name)
 
 
 def check_limits(

@@ -28,6 +28,8 @@ def _document(table: Table) -> str:
         facts.append(f"partitioned by {_code(table.partition_by)}")
     if table.sort_by:
         facts.append(f"sorted by {_code(table.sort_by)}")
+    if table.row_group_bytes:
+        facts.append(f"row groups of {table.row_group_bytes >> 20} MiB")
     checks = [f"- check `{name}`: `{condition}`" for name, condition in table.checks.items()]
     rows = [
         f"| `{c.name}` | {c.type} | {'yes' if c.nullable else 'no'} | {c.meaning}"

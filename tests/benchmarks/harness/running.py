@@ -50,15 +50,19 @@ class Bench:
             unfinished.rename(folder)
         return folder
 
-    def peer(self, program: str, *, environment: str | None = None) -> PeerProcess:
-        """Return the running `peers/<program>.py`, in our environment or in the one of its lock, made if needed."""
-        known = self._peers.get(program)
+    def peer(self, program: str, *, environment: str | None = None, name: str | None = None) -> PeerProcess:
+        """Return the running `peers/<program>.py`, in our environment or in the one of its lock, made if needed.
+
+        Another `name` is another process of the same program.
+        """
+        name = name or program
+        known = self._peers.get(name)
         if known is None or not known.is_running:
-            self.note(f"starting {program}")
+            self.note(f"starting {name}")
             python = peer_python(environment)
-            known = PeerProcess(python, PROGRAMS / f"{program}.py", self.folder / f"{program}.log")
+            known = PeerProcess(python, PROGRAMS / f"{program}.py", self.folder / f"{name}.log")
             self._stack.callback(known.close)
-            self._peers[program] = known
+            self._peers[name] = known
         return known
 
     def compare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from petastorm import make_batch_reader
-from petastorm.pytorch import BatchedDataLoader
+from petastorm.pytorch import BatchedDataLoader, DataLoader
 from serving import serve
 
 
@@ -28,4 +28,38 @@ def read_batched(urls: list[str], batch_size: int, workers: int, queue: int, che
     return {"rows": rows, "ids": ids, "checksum": checksum}
 
 
-serve({"read_batched": read_batched})
+def read_rows(urls: list[str], batch_size: int, workers: int, queue: int) -> dict[str, int]:
+    """Read `id` and `vector` through DataLoader, which goes row by row; count the rows and sum their ids."""
+    rows = ids = 0
+    reader = make_batch_reader(
+        urls,
+        schema_fields=["id", "vector"],
+        reader_pool_type="thread",
+        workers_count=workers,
+        shuffle_row_groups=True,
+        num_epochs=1,
+    )
+    with DataLoader(reader, batch_size=batch_size, shuffling_queue_capacity=queue) as loader:
+        for batch in loader:
+            rows += len(batch["id"])
+            ids += int(batch["id"].sum())
+    return {"rows": rows, "ids": ids}
+
+
+def first_batch(url: str, batch_size: int, rank: int, ranks: int) -> int:
+    """Get a rank's first batch of a folder of files; return its rows."""
+    reader = make_batch_reader(
+        url,
+        schema_fields=["id", "vector"],
+        reader_pool_type="thread",
+        workers_count=2,
+        shuffle_row_groups=True,
+        cur_shard=rank,
+        shard_count=ranks,
+        num_epochs=1,
+    )
+    with BatchedDataLoader(reader, batch_size=batch_size // ranks) as loader:
+        return len(next(iter(loader))["id"])
+
+
+serve({"read_batched": read_batched, "read_rows": read_rows, "first_batch": first_batch})

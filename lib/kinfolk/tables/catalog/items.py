@@ -106,8 +106,8 @@ ITEM_FEATURES = Table(
     checks={"known_split": "split IN ('train', 'held_out')"},
     partition_by=("split",),
     sort_by=("subject_id", "item_id"),
-    # A window of several row groups has to fit a trainer's memory.
     properties={"delta.targetFileSize": "64mb"},
+    row_group_bytes=8 << 20,
 )
 
 ITEM_EMBEDDINGS = Table(

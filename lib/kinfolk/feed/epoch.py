@@ -1,0 +1,322 @@
+"""One epoch on its way from the files to its batches, window by window.
+
+Worker threads read a row group, make tensors of its columns, change them where the recipe says so, and put each row
+where its batch wants it. One window is handed out while the next one is filled.
+
+Shapes: A rows that a rank wants of a row group or a window, N rows of a window.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from kinfolk.errors import DataError
+from kinfolk.feed.batches import Batch, EpochNumbers, digest_rows
+from kinfolk.feed.order import (
+    Integers,
+    Piece,
+    Places,
+    Random,
+    Shard,
+    Stream,
+    Window,
+    cut_pieces,
+    cut_windows,
+    order_row_groups,
+    place_rows,
+    repeat_rows,
+    sort_places,
+)
+from kinfolk.feed.reading import Reading, Task
+from kinfolk.feed.recipe import ID, Recipe, Transform
+from kinfolk.feed.row_groups import RowGroupReader
+from kinfolk.feed.sampling import Sampling, Together, read_values, sample_rows
+from kinfolk.feed.snapshot import FeedPlan
+from kinfolk.feed.windows import Arena, Arenas, Columns, take_rows
+from kinfolk.settings import FeedSettings
+from kinfolk.tensors import Dense, hash_integers
+
+_NOTHING = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """What all epochs of a loader share."""
+
+    plan: FeedPlan
+    shard: Shard
+    recipe: Recipe
+    settings: FeedSettings
+    reader: RowGroupReader
+    arenas: Arenas
+
+    @cached_property
+    def first_places(self) -> Integers:
+        """The number in the plan of each row group's first row."""
+        return np.cumsum([0] + [group.rows for group in self.plan.row_groups])
+
+    def cut_windows(self, order: Integers) -> list[Window]:
+        """The windows of an epoch whose row groups come in this order."""
+        return cut_windows(
+            [self.plan.row_groups[group].rows for group in order],
+            [self.plan.size(group, self.recipe.sources) for group in order],
+            self.shard.global_batch,
+            max_row_groups=self.settings.window_row_groups,
+            max_bytes=self.settings.window_bytes,
+            remainder=self.settings.remainder,
+        )
+
+
+class Epoch:
+    """One epoch of a loader, from one of its steps on."""
+
+    def __init__(self, feeding: Feeding, number: int, first_step: int, numbers: EpochNumbers) -> None:
+        plan, settings = feeding.plan, feeding.settings
+        self.feeding = feeding
+        self.number = number
+        self.random = Random(feeding.recipe.seed)
+        self.is_stopped = False
+        self._numbers = numbers
+        self._lock = threading.Lock()
+        order = order_row_groups(len(plan.row_groups), self.random, number, settings.mixing)
+        ends = np.cumsum([plan.row_groups[group].rows for group in order])
+        self.runs: list[WindowRun] = []
+        begun = 0
+        for window in feeding.cut_windows(order):
+            if begun + window.steps > first_step:
+                pieces = list(cut_pieces(window, order, ends))
+                before = self.runs[-1] if self.runs else None
+                self.runs.append(WindowRun(self, window, pieces, max(0, first_step - begun), before))
+            begun += window.steps
+        self.capacity = max((run.window.steps for run in self.runs), default=0) * feeding.shard.batch_size
+
+    def batches(self) -> Generator[Batch]:
+        """Open windows as soon as there is memory for them, and hand out those that are full."""
+        closed = deque(self.runs)
+        plan, workers = self.feeding.plan, self.feeding.settings.workers
+        with ExitStack() as stack:
+            stack.callback(self._close)
+            reading = stack.enter_context(Reading(plan, self._tasks(), workers=workers, on_stop=self._wake))
+            for run in self.runs:
+                if closed and closed[0] is run:
+                    reading.wait_until(run.has_values)
+                    closed.popleft().open(at_once=True)
+                self._open_next(closed)
+                reading.wait_until(run.is_full)
+                for columns, is_row_B in run.take_batches():
+                    yield self._batch(columns, is_row_B)
+                    del columns, is_row_B
+                    self._open_next(closed)
+                run.close()
+            reading.finish()
+
+    def _close(self) -> None:
+        for run in self.runs:
+            run.close()
+
+    def _open_next(self, closed: deque[WindowRun]) -> None:
+        if closed and closed[0].has_values() and closed[0].open(at_once=False):
+            closed.popleft()
+
+    def _tasks(self) -> list[Task]:
+        """All that workers have to do, in order; the values that a sampling needs are read a window ahead."""
+        tasks: list[Task] = []
+        for run, after in pairwise([None, *self.runs, None]):
+            tasks += after.value_tasks() if after else []
+            tasks += run.fill_tasks() if run else []
+        return tasks
+
+    def _wake(self) -> None:
+        self.is_stopped = True
+        for run in self.runs:
+            run.wake()
+
+    def _batch(self, columns: Columns, is_row_B: torch.Tensor) -> Batch:
+        numbers = self._numbers
+        ids = columns.pop(ID, None)
+        digest = digest_rows(ids.values_B, is_row_B, self.feeding.shard.first) if isinstance(ids, Dense) else 0
+        numbers.rows += int(np.count_nonzero(is_row_B.numpy()))
+        numbers.batches += 1
+        numbers.digests.append(digest)
+        return Batch(columns, is_row_B, digest)
+
+    def read(self, row_group: int, names: Sequence[str]) -> pa.Table:
+        """Read columns of a row group, and count them."""
+        rows = self.feeding.reader.read(row_group, names)
+        with self._lock:
+            self._numbers.bytes += rows.nbytes
+        return rows
+
+    def convert(self, row_group: int, wanted_A: Integers) -> Columns:
+        """The wanted rows of a row group as tensors, by their numbers in it; memory is shared where all are wanted."""
+        recipe = self.feeding.recipe
+        table = self.read(row_group, recipe.sources)
+        columns: Columns = {name: reader(table.column(source)) for name, source, reader in recipe.readers}
+        if not np.array_equal(wanted_A, np.arange(table.num_rows)):
+            columns = _take(columns, wanted_A)
+        return columns if recipe.transform is None else self._change(recipe.transform, columns, row_group, wanted_A)
+
+    def _change(self, transform: Transform, columns: Columns, row_group: int, rows_A: Integers) -> Columns:
+        ids = {ID: columns.pop(ID)} if ID in columns else {}
+        of_epoch = self.random.at(Stream.ROWS_OF_TRANSFORM, self.number).integers(1 << 63)
+        places_A = self.feeding.first_places[row_group] + rows_A
+        seeds_A = hash_integers(places_A ^ of_epoch) >> np.uint64(1)
+        changed = transform(columns, seeds_A.astype(np.int64))
+        for name, column in changed.items():
+            if len(column.is_present_B) != len(rows_A):
+                raise DataError(f"the transform made {len(column.is_present_B)} rows of {len(rows_A)} in {name}")
+        return changed | ids
+
+
+class WindowRun:
+    """One window on its way: closed, then open to the workers, then full, then handed out."""
+
+    def __init__(
+        self, epoch: Epoch, window: Window, pieces: list[Piece], first_step: int, before: WindowRun | None
+    ) -> None:
+        self.window = window
+        self._epoch = epoch
+        self._pieces = pieces
+        self._first_step = first_step
+        self._after: WindowRun | None = None
+        self._arena: Arena | None = None
+        self._opened = threading.Event()
+        self._values: list[np.ndarray[Any, Any] | None] = [None] * len(pieces)
+        # The rows of a row group in which the window before ends come from there: it is read once.
+        self._inherits = bool(before and before._pieces[-1].turn == pieces[0].turn and not self._sampling)
+        self._inherited: queue.SimpleQueue[Columns | None] = queue.SimpleQueue()
+        if before and self._inherits:
+            before._after = self
+
+    @property
+    def _sampling(self) -> Sampling | None:
+        return self._epoch.feeding.recipe.sampling
+
+    def value_tasks(self) -> list[Task]:
+        """What has to be read before it is known where rows go."""
+        if not self._sampling:
+            return []
+        return [_Task(piece.row_group, partial(self._read_values, turn)) for turn, piece in enumerate(self._pieces)]
+
+    def fill_tasks(self) -> list[Task]:
+        """What has to be read to fill the window."""
+        return [_Task(piece.row_group, partial(self._fill, turn)) for turn, piece in enumerate(self._pieces)]
+
+    def has_values(self) -> bool:
+        """Whether the window can be opened."""
+        return not self._sampling or all(values is not None for values in self._values)
+
+    def is_full(self) -> bool:
+        """Whether all rows are where their batches want them."""
+        return self._arena is not None and self._arena.is_complete
+
+    def open(self, *, at_once: bool) -> bool:
+        """Let the workers fill the window; False where there is no memory for it yet."""
+        feeding, size = self._epoch.feeding, self._epoch.feeding.shard.batch_size
+        arena = feeding.arenas.take(self._epoch.capacity, at_once=at_once)
+        if arena is None:
+            return False
+        arena.begin(self.window.steps, size, first_step=self._first_step, rows=len(self._places.rows_A))
+        self._arena = arena
+        self._opened.set()
+        return True
+
+    @cached_property
+    def _places(self) -> Places:
+        epoch, window = self._epoch, self.window
+        shard, settings = epoch.feeding.shard, epoch.feeding.settings
+        if self._sampling:
+            values_N = np.concatenate([values for values in self._values if values is not None])
+            places = sample_rows(window, values_N, shard, epoch.random, epoch.number, self._sampling)
+        else:
+            places = place_rows(window, shard, epoch.random, epoch.number, settings.mixing)
+        if settings.remainder == "wrap" and isinstance(self._sampling, Together | None):
+            repeated = repeat_rows(window, shard, epoch.random, epoch.number)
+            places = sort_places(*map(np.concatenate, zip(places, repeated, strict=True)))
+        is_wanted = places.slots_A >= self._first_step * shard.batch_size
+        return Places(places.rows_A[is_wanted], places.slots_A[is_wanted])
+
+    def _rows_of(self, piece: Piece) -> tuple[Integers, Integers]:
+        """The rows of a piece that this rank wants, by their numbers in the row group, and their slots."""
+        epoch = self._epoch
+        low, high = np.searchsorted(self._places.rows_A, [piece.start, piece.stop])
+        rows = self._places.rows_A[low:high] - piece.start + piece.first_row
+        if epoch.feeding.settings.mixing == "window" and not self._sampling:
+            random = epoch.random.at(Stream.ROWS_OF_ROW_GROUP, epoch.number, piece.row_group)
+            rows = random.permutation(epoch.feeding.plan.row_groups[piece.row_group].rows)[rows]
+        order = np.argsort(rows, kind="stable")
+        return rows[order], self._places.slots_A[low:high][order]
+
+    def _read_values(self, turn: int) -> None:
+        piece = self._pieces[turn]
+        assert self._sampling, "values are read for a sampling only"
+        column = self._epoch.read(piece.row_group, [self._sampling.column]).column(0)
+        values = read_values(self._sampling, column)
+        self._values[turn] = values[piece.first_row : piece.first_row + piece.stop - piece.start]
+
+    def _fill(self, turn: int) -> None:
+        """Put a piece's rows where they belong, and hand on those that belong to the next window."""
+        self._opened.wait()
+        if self._epoch.is_stopped:
+            return
+        rows, slots = self._rows_of(self._pieces[turn])
+        after = self._after if turn == len(self._pieces) - 1 else None
+        of_after = after._rows_of(after._pieces[0])[0] if after else _NOTHING
+        columns = self._inherited.get() if turn == 0 and self._inherits else None
+        # A window in which this rank has no row still needs a row group that tells the shapes.
+        is_wanted = len(rows) > 0 or (turn == 0 and not len(self._places.rows_A))
+        if columns is None and (is_wanted or len(of_after)) and not self._epoch.is_stopped:
+            read = np.sort(np.concatenate([rows, of_after]))
+            columns = self._epoch.convert(self._pieces[turn].row_group, read)
+            if after and len(of_after):
+                after._inherited.put(_take(columns, np.searchsorted(read, of_after)))
+                columns = _take(columns, np.searchsorted(read, rows))
+        if after and not len(of_after):
+            after._inherited.put(None)
+        # A window that is full may be handed out and closed before those of its tasks end that had no row for it.
+        if columns is not None and is_wanted and self._arena:
+            self._arena.put(slots, columns)
+
+    def take_batches(self) -> Iterator[tuple[Columns, torch.Tensor]]:
+        """The batches of a full window."""
+        assert self._arena, "a full window has memory"
+        yield from self._arena.batches(self._first_step)
+
+    def wake(self) -> None:
+        """Let waiting workers see that reading has stopped."""
+        self._opened.set()
+        self._inherited.put(None)
+
+    def close(self) -> None:
+        """Give back the memory, also of batches that nobody asked for."""
+        if self._arena:
+            self._arena.abandon()
+            self._arena = None
+
+
+def _take(columns: Columns, rows: Integers) -> Columns:
+    return {name: take_rows(column, rows) for name, column in columns.items()}
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Something to do with one row group."""
+
+    row_group: int
+    work: Callable[[], None]
+
+    def run(self) -> None:
+        """Do it."""
+        self.work()

@@ -1,0 +1,90 @@
+"""kinfolk's feed in a process of its own: for memory, for ranks, and for a training on one thread."""
+
+from __future__ import annotations
+
+import sys
+from itertools import repeat
+from pathlib import Path
+
+import torch
+from serving import serve
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from kinfolk.feed.batches import Batch
+from kinfolk.feed.order import Shard
+from kinfolk.feed.snapshot import FeedPlan
+from tests.benchmarks._feed_sides import ALL, BATCH_SIZE, FLOATS, NARROW, make_loader
+
+
+def read_status(name: str) -> int:
+    """A line of the kernel's account of this process, in bytes."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[name].split()[0]) * 1024
+
+
+BEFORE = read_status("VmHWM")
+
+
+def measure_memory(plan: str, epochs: int) -> dict[str, object]:
+    """Read epochs, and say how much more memory was resident at most than after the imports."""
+    loader = make_loader(FeedPlan.from_json(plan))
+    rows, resident = [], []
+    for number in range(1, epochs + 1):
+        most = 0
+        for batch in loader.epoch(number):
+            if loader.numbers.batches % 20 == 0:
+                most = max(most, read_status("VmRSS"))
+            del batch
+        rows.append(loader.numbers.rows)
+        resident.append(most)
+    return {"rows": rows, "resident": resident, "peak": read_status("VmHWM") - BEFORE}
+
+
+def first_batch(plan: str, rank: int, ranks: int) -> int:
+    """Get a rank's first batch; return its rows."""
+    batches = make_loader(FeedPlan.from_json(plan), columns=NARROW, shard=Shard(rank, ranks, BATCH_SIZE)).epoch(1)
+    rows = int(next(batches).is_row_B.sum())
+    batches.close()
+    return rows
+
+
+class Training:
+    """A two-layer perceptron that computes on one thread."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        torch.manual_seed(0)
+        self.model = torch.nn.Sequential(torch.nn.Linear(FLOATS, 512), torch.nn.ReLU(), torch.nn.Linear(512, 64))
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3)
+
+    def step(self, batch: Batch) -> int:
+        """Take one step; return the rows it was taken on."""
+        self.optimizer.zero_grad()
+        self.model(batch.columns["vector"].values_B).square().mean().backward()
+        self.optimizer.step()
+        return int(batch.is_row_B.sum())
+
+
+def train_fed(plan: str) -> int:
+    """Train on an epoch of all columns, read by one worker."""
+    training = Training()
+    loader = make_loader(FeedPlan.from_json(plan), columns=ALL, workers=1)
+    return sum(training.step(batch) for batch in loader.epoch(1))
+
+
+def train_frozen(plan: str) -> int:
+    """Train on the first batch as many times as an epoch has batches, the last of which is not full."""
+    training = Training()
+    whole = FeedPlan.from_json(plan)
+    batches = make_loader(whole, columns=ALL, workers=1).epoch(1)
+    batch = next(batches)
+    batches.close()
+    steps, left = divmod(whole.rows, BATCH_SIZE)
+    rows = sum(map(training.step, repeat(batch, steps)))
+    return rows + min(training.step(batch), left)
+
+
+serve(
+    {"measure_memory": measure_memory, "first_batch": first_batch, "train_fed": train_fed, "train_frozen": train_frozen}
+)
