@@ -157,6 +157,31 @@ def test_a_vacuumed_version_is_refused_with_what_to_do(table):
         plan_row_groups(pinned)
 
 
+def test_of_many_small_files_each_is_taken_whole(table):
+    rows = make_rows(range(300)).append_column("part", pa.array([i // 3 for i in range(300)]))
+    write_deltalake(table, rows, partition_by=["part"])
+    plan = plan_row_groups(pin_snapshot(table))
+    assert [group.index for group in plan.row_groups] == [None] * 100
+    assert FeedPlan.from_json(plan.to_json()) == plan
+    assert plan.sizes(["id"]) == [24] * 100
+    assert fed_ids(plan) == list(range(300))
+    assert fed_ids(plan_row_groups(pin_snapshot(table, where=[Condition("part", ">=", 50)]))) == list(range(150, 300))
+    (Path(table) / plan.files[77].path).unlink()
+    with pytest.raises(NotFoundError, match=plan.files[77].path):
+        plan_row_groups(pin_snapshot(table))
+
+
+def test_a_small_file_with_other_rows_than_the_log_says_is_refused_when_it_is_read(table):
+    rows = make_rows(range(300)).append_column("part", pa.array([i // 3 for i in range(300)]))
+    write_deltalake(table, rows, partition_by=["part"])
+    plan = plan_row_groups(pin_snapshot(table))
+    write_deltalake(table + " other", make_rows(range(4)))
+    [other] = Path(table + " other").glob("*.parquet")
+    other.replace(Path(table) / plan.files[1].path)
+    with pytest.raises(DataError, match=f"{plan.files[1].path}.* 4 rows were read, 3 are planned"):
+        fed_ids(plan)
+
+
 def test_a_file_with_other_rows_than_the_log_says_is_refused(table):
     write_deltalake(table, make_rows(range(3)))
     write_deltalake(table + " other", make_rows(range(4)))

@@ -71,7 +71,7 @@ class Feeding:
         """The windows of an epoch whose row groups come in this order."""
         return cut_windows(
             [self.plan.row_groups[group].rows for group in order],
-            [self.plan.size(group, self.recipe.sources) for group in order],
+            np.array(self.plan.sizes(self.recipe.sources))[order].tolist(),
             self.shard.global_batch,
             max_row_groups=self.settings.window_row_groups,
             max_bytes=self.settings.window_bytes,
@@ -100,7 +100,8 @@ class Epoch:
                 before = self.runs[-1] if self.runs else None
                 self.runs.append(WindowRun(self, window, pieces, max(0, first_step - begun), before))
             begun += window.steps
-        self.capacity = max((run.window.steps for run in self.runs), default=0) * feeding.shard.batch_size
+        # Other epochs have windows of some steps more or less, which is no reason to ask for other memory.
+        self.capacity = (max((run.window.steps for run in self.runs), default=0) + 2) * feeding.shard.batch_size
 
     def batches(self) -> Generator[Batch]:
         """Open windows as soon as there is memory for them, and hand out those that are full."""
@@ -288,6 +289,9 @@ class WindowRun:
         # A window that is full may be handed out and closed before those of its tasks end that had no row for it.
         if columns is not None and is_wanted and self._arena:
             self._arena.put(slots, columns)
+        if turn == len(self._pieces) - 1:
+            # The allocator would keep several times what two row groups need.
+            pa.default_memory_pool().release_unused()
 
     def take_batches(self) -> Iterator[tuple[Columns, torch.Tensor]]:
         """The batches of a full window."""
@@ -304,6 +308,7 @@ class WindowRun:
         if self._arena:
             self._arena.abandon()
             self._arena = None
+        self.__dict__.pop("_places", None)
 
 
 def _take(columns: Columns, rows: Integers) -> Columns:

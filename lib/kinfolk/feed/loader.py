@@ -107,7 +107,7 @@ class FeedLoader:
     def describe(self) -> str:
         """How well batches mix the table, in one line."""
         settings = self._settings
-        sizes = [self.plan.size(group, self._recipe.sources) for group in range(len(self.plan.row_groups))]
+        sizes = self.plan.sizes(self._recipe.sources)
         largest = max(sizes) / 2**20
         told = (
             f"{self.plan.rows:,} rows in {len(sizes):,} row groups of up to {largest:,.1f} MiB; "

@@ -79,8 +79,9 @@ class _Done:
 
 def _explain(error: Exception, plan: FeedPlan, row_group: int) -> KinfolkError:
     group = plan.row_groups[row_group]
+    part = "" if group.index is None else f"row group {group.index} of "
     explained = DataError(
-        f"row group {group.index} of {plan.root}/{plan.files[group.file].path} (version {plan.version} of the table) "
+        f"{part}{plan.root}/{plan.files[group.file].path} (version {plan.version} of the table) "
         f"could not be read: {type(error).__name__}: {error}"
     )
     explained.__cause__ = error

@@ -60,9 +60,11 @@ class RowGroupReader:
         ):
             known = known or self._remember(group.file, parquet)
             stored = [name for name in wanted if name in known.types and name not in file.partition]
-            rows = parquet.read_row_group(group.index, columns=stored, use_threads=False)
+            indices = range(parquet.num_row_groups) if group.index is None else [group.index]
+            rows = parquet.read_row_groups(indices, columns=stored, use_threads=False)
             # Without any column a table has no rows to count.
-            return rows if stored else pa.table({"": pa.nulls(known.footer.row_group(group.index).num_rows)})
+            counts = [known.footer.row_group(index).num_rows for index in indices]
+            return rows if stored else pa.table({"": pa.nulls(sum(counts))})
 
     def _complete(self, file: int, rows: pa.Table, wanted: list[str]) -> pa.Table:
         """Add what the file does not hold, and give every column the type that it has in the table."""

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Self
@@ -25,14 +25,20 @@ from kinfolk.feed.conditions import Bounds, Condition, Verdict, judge_bounds, se
 # Reader features under which active files hold exactly the rows and columns that they seem to hold.
 _HARMLESS_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "appendOnly"})
 _FOOTER_THREADS = 16
+_SMALL_FILE_BYTES = 1 << 20
+_SAMPLED_FOOTERS = 64
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """An active file: its path below the table's root, its rows where the log counts them, its partition's values."""
+    """An active file: its path below the table's root, its rows where the log counts them, its bytes on disk.
+
+    `partition` has the values of the table's partition columns.
+    """
 
     path: str
     rows: int | None
+    size: int
     partition: dict[str, str | None]
 
 
@@ -54,12 +60,13 @@ class PinnedFiles:
 class RowGroup:
     """A row group: the place of its file in the plan, its own place in the file, and how much it holds.
 
-    `rows` are those that the plan's conditions keep, all of them unless `is_partial`. `column_bytes` are decoded sizes
-    by the footer, in the order of the plan's columns.
+    One of a small file stands for all of the file, and its `index` is None. `rows` are those that the plan's conditions
+    keep, all of them unless `is_partial`. `column_bytes` are decoded sizes by the footer, in the order of the plan's
+    columns.
     """
 
     file: int
-    index: int
+    index: int | None
     rows: int
     column_bytes: tuple[int, ...]
     is_partial: bool = False
@@ -82,24 +89,27 @@ class FeedPlan:
         """Rows of every epoch, over all ranks."""
         return sum(group.rows for group in self.row_groups)
 
-    def size(self, row_group: int, columns: Sequence[str]) -> int:
-        """Decoded bytes of some columns of a row group, by its footer."""
-        sizes = dict(zip(self.columns, self.row_groups[row_group].column_bytes, strict=True))
-        return sum(sizes[name] for name in columns)
+    def sizes(self, columns: Sequence[str]) -> list[int]:
+        """Decoded bytes of some columns of each row group, by the footers."""
+        places = [self.columns.index(name) for name in columns]
+        return [sum(group.column_bytes[place] for place in places) for group in self.row_groups]
 
     def to_json(self) -> str:
         """Write the plan for `from_json`."""
-        return json.dumps(asdict(self))
+        rows_of = {"files": self.files, "row_groups": self.row_groups, "conditions": self.conditions}
+        values = {**vars(self), **{name: [list(vars(row).values()) for row in rows] for name, rows in rows_of.items()}}
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` has written."""
         values = json.loads(text)
-        files = tuple(DataFile(**file) for file in values.pop("files"))
+        files = tuple(DataFile(*file) for file in values.pop("files"))
         groups = tuple(
-            RowGroup(**(group | {"column_bytes": tuple(group["column_bytes"])})) for group in values.pop("row_groups")
+            RowGroup(file, index, rows, tuple(sizes), is_partial)
+            for file, index, rows, sizes, is_partial in values.pop("row_groups")
         )
-        conditions = tuple(Condition(**condition) for condition in values.pop("conditions"))
+        conditions = tuple(Condition(*condition) for condition in values.pop("conditions"))
         columns = tuple(values.pop("columns"))
         return cls(**values, columns=columns, files=files, row_groups=groups, conditions=conditions)
 
@@ -120,7 +130,7 @@ def pin_snapshot(path: str, version: int | datetime | None = None, *, where: Seq
     if unknown:
         raise DataError(f"{path} has no column {', '.join(unknown)}; it has {', '.join(schema.names)}")
     actions = _Actions(table)
-    outside = [file.path for file in actions.files if urlsplit(file.path).scheme]
+    outside = [file.path for file in actions.files if _is_absolute(file.path)]
     if outside:
         raise UnsupportedTableError(
             f"{path} refers to files of another table, such as {outside[0]}, which may vanish with it; write the table "
@@ -177,6 +187,11 @@ def _check_readable(table: DeltaTable, path: str) -> None:
         )
 
 
+def _is_absolute(path: str) -> bool:
+    """Whether a path of the log is a URI of its own; names of partitions may hold a colon, escaped."""
+    return re.match(r"[a-z][a-z0-9+.-]*:/", path) is not None
+
+
 class _Actions:
     """What the log says of a version's active files."""
 
@@ -184,13 +199,14 @@ class _Actions:
         self.partition_columns = list(table.metadata().partition_columns)
         self._columns: dict[str, list[Any]] = {}
         self._actions = pa.table(table.get_add_actions(flatten=True))
-        rows = self._column("num_records")
+        rows, sizes = self._column("num_records"), self._column("size_bytes")
         partitions = {name: self._column(f"partition.{name}") for name in self.partition_columns}
         # The log writes paths as URIs; partition values may hold spaces, slashes and percent signs.
         self.files = [
             DataFile(
-                path if urlsplit(path).scheme else unquote(path),
+                path if _is_absolute(path) else unquote(path),
                 rows[place],
+                sizes[place],
                 {name: None if values[place] is None else str(values[place]) for name, values in partitions.items()},
             )
             for place, path in enumerate(self._column("path"))
@@ -218,19 +234,27 @@ class _Actions:
 def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
     """Read the footers of the pinned files and list their row groups that hold rows.
 
-    Raises NotFoundError where a file is gone, DataError where a file cannot be read or holds other rows than the log
-    says, and where there is no row at all.
+    Of many small files, each taken whole, only some footers are read, and the others are taken to hold rows of the same
+    size; how many rows each has, the log says. Raises NotFoundError where a file is gone, DataError where a file cannot
+    be read or holds other rows than the log says, and where there is no row at all.
     """
     schema = read_schema(snapshot.schema_json)
+    _check_files(snapshot)
+    alike = _find_small_files(snapshot)
+    sampled = alike[:: max(1, len(alike) // _SAMPLED_FOOTERS)]
+    wanted = sorted({*range(len(snapshot.files))} - set(alike) | set(sampled))
     filesystem, root = open_filesystem(snapshot.root)
     with ThreadPoolExecutor(_FOOTER_THREADS) as threads:
-        footers = list(threads.map(lambda file: _read_footer(filesystem, root, snapshot, file), snapshot.files))
-    groups = [
-        described
-        for place, footer in enumerate(footers)
+        read = threads.map(lambda place: _read_footer(filesystem, root, snapshot.files[place]), wanted)
+        footers = dict(zip(wanted, read, strict=True))
+    described = [
+        _describe_row_group(snapshot, place, footer, index)
+        for place, footer in footers.items()
         for index in range(footer.num_row_groups)
-        if (described := _describe_row_group(snapshot, place, footer, index)) and described.rows
     ]
+    is_alike = set(alike)
+    groups = [group for group in described if group.rows and group.file not in is_alike]
+    groups += _describe_small_files(snapshot, alike, [group for group in described if group.file in is_alike])
     if not groups:
         kept = f", which {' and '.join(map(str, snapshot.conditions))} would keep" if snapshot.conditions else ""
         raise DataError(
@@ -247,16 +271,41 @@ def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
     )
 
 
-def _read_footer(filesystem: pafs.FileSystem, root: str, snapshot: PinnedFiles, file: DataFile) -> pq.FileMetaData:
+def _check_files(snapshot: PinnedFiles) -> None:
+    """Raise NotFoundError where a file is gone."""
+    filesystem, root = open_filesystem(snapshot.root)
+    for found in filesystem.get_file_info([f"{root}/{file.path}" for file in snapshot.files]):
+        if found.type != pafs.FileType.File:
+            raise NotFoundError(
+                f"{found.path}, which version {snapshot.version} of the table needs, is gone: VACUUM removes what "
+                "newer versions do not use. Pin a newer version, and keep files for longer than a training takes (the "
+                "table property delta.deletedFileRetentionDuration)"
+            )
+
+
+def _find_small_files(snapshot: PinnedFiles) -> list[int]:
+    """The places of files that are not worth a look each: small, counted by the log, wanted as they are, and many."""
+    if snapshot.conditions:
+        return []
+    small = [place for place, file in enumerate(snapshot.files) if file.rows and file.size <= _SMALL_FILE_BYTES]
+    return small if len(small) > _SAMPLED_FOOTERS else []
+
+
+def _describe_small_files(snapshot: PinnedFiles, places: list[int], sample: list[RowGroup]) -> list[RowGroup]:
+    """One row group for each small file, of rows as large as those of the sample."""
+    rows = sum(group.rows for group in sample)
+    sizes = [sum(of_column) for of_column in zip(*(group.column_bytes for group in sample), strict=True)]
+    counts = [snapshot.files[place].rows or 0 for place in places]
+    return [
+        RowGroup(place, None, count, tuple(size * count // rows for size in sizes))
+        for place, count in zip(places, counts, strict=True)
+    ]
+
+
+def _read_footer(filesystem: pafs.FileSystem, root: str, file: DataFile) -> pq.FileMetaData:
     path = f"{root}/{file.path}"
     try:
         footer = pq.read_metadata(path, filesystem=filesystem)
-    except FileNotFoundError:
-        raise NotFoundError(
-            f"{path}, which version {snapshot.version} of the table needs, is gone: VACUUM removes what newer versions "
-            "do not use. Pin a newer version, and keep files for longer than a training takes (the table property "
-            "delta.deletedFileRetentionDuration)"
-        ) from None
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"{path} cannot be read as Parquet: {error}; restore the file, or write the table anew"
