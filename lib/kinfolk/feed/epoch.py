@@ -254,11 +254,13 @@ class WindowRun:
         epoch = self._epoch
         low, high = np.searchsorted(self._places.rows_A, [piece.start, piece.stop])
         rows = self._places.rows_A[low:high] - piece.start + piece.first_row
-        if epoch.feeding.settings.mixing == "window" and not self._sampling:
-            random = epoch.random.at(Stream.ROWS_OF_ROW_GROUP, epoch.number, piece.row_group)
-            rows = random.permutation(epoch.feeding.plan.row_groups[piece.row_group].rows)[rows]
+        slots = self._places.slots_A[low:high]
+        if epoch.feeding.settings.mixing != "window" or self._sampling:
+            return rows, slots
+        random = epoch.random.at(Stream.ROWS_OF_ROW_GROUP, epoch.number, piece.row_group)
+        rows = random.permutation(epoch.feeding.plan.row_groups[piece.row_group].rows)[rows]
         order = np.argsort(rows, kind="stable")
-        return rows[order], self._places.slots_A[low:high][order]
+        return rows[order], slots[order]
 
     def _read_values(self, turn: int) -> None:
         piece = self._pieces[turn]

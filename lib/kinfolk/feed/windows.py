@@ -13,6 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,8 @@ class _RaggedParts:
 
     parts: list[tuple[Integers, Ragged]] = field(default_factory=list)
 
-    def assemble(self, places: int) -> Ragged:
-        """Put the lists in the order of their places; a place without a row has an empty one."""
+    def assemble(self, places: int, batch_size: int) -> list[Ragged]:
+        """Put the lists in the order of their places, an empty one where there is no row, and cut them into batches."""
         starts, lengths = np.zeros(places, dtype=np.int64), np.zeros(places, dtype=np.int64)
         is_present = np.zeros(places, dtype=bool)
         base = 0
@@ -71,15 +72,28 @@ class _RaggedParts:
             base += len(part.values_T)
         values = np.concatenate([part.values_T.numpy() for _, part in self.parts])
         self.parts.clear()
-        return Ragged(*_gather(values, starts, lengths), torch.from_numpy(is_present))
+        return list(_cut(*_gather(values, starts, lengths), torch.from_numpy(is_present), batch_size))
+
+
+def _cut(
+    values_T: torch.Tensor, offsets_C1: torch.Tensor, is_present_C: torch.Tensor, batch_size: int
+) -> Iterator[Ragged]:
+    ends = offsets_C1[::batch_size].tolist()
+    for step, (first, last) in enumerate(pairwise(ends)):
+        start = step * batch_size
+        offsets_B1 = offsets_C1[start : start + batch_size + 1] - first
+        yield Ragged(values_T[first:last], offsets_B1, is_present_C[start : start + batch_size])
 
 
 @dataclass
 class _Dense:
-    """A value for each place, and whether it is there."""
+    """A value for each place, and the places of nulls as they came."""
 
     values: torch.Tensor
-    is_present: torch.Tensor
+    nulls: list[Integers] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bits = _bits(self.values)
 
     def put(self, slots: Integers, column: Dense) -> None:
         if column.values_B.shape[1:] != self.values.shape[1:] or column.values_B.dtype != self.values.dtype:
@@ -87,12 +101,18 @@ class _Dense:
                 f"{list(column.values_B.shape[1:])} {column.values_B.dtype} came for each row, where rows before it "
                 f"had {list(self.values.shape[1:])} {self.values.dtype}"
             )
-        _bits(self.values)[slots] = _bits(column.values_B)
-        self.is_present.numpy()[slots] = column.is_present_B.numpy()
+        self.bits[slots] = _bits(column.values_B)
+        is_present = column.is_present_B.numpy()
+        if not is_present.all():
+            self.nulls.append(slots[~is_present])
 
-    def clear(self, slots: Integers) -> None:
-        _bits(self.values)[slots] = 0
-        self.is_present.numpy()[slots] = False
+    def find_present(self, is_filled: Array) -> Array:
+        """Which places hold a value: the same array where all rows do."""
+        if not self.nulls:
+            return is_filled
+        is_present = is_filled.copy()
+        is_present[np.concatenate(self.nulls)] = False
+        return is_present
 
 
 class Arena:
@@ -104,7 +124,8 @@ class Arena:
         self._lock = threading.Lock()
         self._dense: dict[str, _Dense] = {}
         self._ragged: dict[str, _RaggedParts] = {}
-        self._assembled: dict[str, Ragged] = {}
+        self._assembled: dict[str, list[Ragged]] = {}
+        self._is_present: dict[str, Array] = {}
         self._is_filled = np.zeros(0, dtype=bool)
         self._missing = 0
         self._lent = 0
@@ -127,6 +148,8 @@ class Arena:
         self._assembled = {}
         for parts in self._ragged.values():
             parts.parts.clear()
+        for dense in self._dense.values():
+            dense.nulls.clear()
         self.is_complete = False
 
     def put(self, slots: Integers, columns: Mapping[str, Column]) -> None:
@@ -161,47 +184,40 @@ class Arena:
                         (self.capacity, *column.values_B.shape[1:]),
                         dtype=column.values_B.dtype,
                         pin_memory=self._is_pinned,
-                    ),
-                    torch.zeros(self.capacity, dtype=torch.bool),
+                    )
                 )
 
     def _finish(self) -> None:
         places = len(self._is_filled)
         empty = np.flatnonzero(~self._is_filled)
-        for dense in self._dense.values():
-            dense.clear(empty)
-        self._assembled = {name: parts.assemble(places) for name, parts in self._ragged.items()}
+        for name, dense in self._dense.items():
+            dense.bits[empty] = 0
+            self._is_present[name] = dense.find_present(self._is_filled)
+        self._assembled = {name: parts.assemble(places, self._batch_size) for name, parts in self._ragged.items()}
         self.is_complete = True
 
     def batches(self, first_step: int) -> Iterator[tuple[Columns, torch.Tensor]]:
         """The batches of a complete window, and which of their rows are there."""
         size = self._batch_size
-        for start in range(first_step * size, len(self._is_filled), size):
-            columns: Columns = {}
+        for step in range(first_step, len(self._is_filled) // size):
+            part = slice(step * size, (step + 1) * size)
+            columns: Columns = {name: ragged[step] for name, ragged in self._assembled.items()}
             for name, dense in self._dense.items():
-                is_present = dense.is_present.numpy()[start : start + size].copy()
-                columns[name] = Dense(self._lend(dense.values, start), torch.from_numpy(is_present))
-            for name, ragged in self._assembled.items():
-                columns[name] = _cut(ragged, start, start + size)
+                columns[name] = Dense(self._lend(dense, part), torch.from_numpy(self._is_present[name][part]))
             self._steps_left -= 1
-            yield columns, torch.from_numpy(self._is_filled[start : start + size])
+            yield columns, torch.from_numpy(self._is_filled[part])
 
-    def _lend(self, values: torch.Tensor, start: int) -> torch.Tensor:
+    def _lend(self, dense: _Dense, part: slice) -> torch.Tensor:
         """A batch's part of the memory; the tensor and all that share its memory keep the array alive."""
-        array = _bits(values)[start : start + self._batch_size]
+        array = dense.bits[part]
         self._lent += 1
         weakref.finalize(array, self._given_back.append, None).atexit = False
-        return torch.from_numpy(array).view(values.dtype)
+        tensor = torch.from_numpy(array)
+        return tensor if tensor.dtype is dense.values.dtype else tensor.view(dense.values.dtype)
 
     def abandon(self) -> None:
         """Nobody wants the batches that are left."""
         self._steps_left = 0
-
-
-def _cut(ragged: Ragged, start: int, stop: int) -> Ragged:
-    offsets = ragged.offsets_B1[start : stop + 1]
-    first, last = int(offsets[0]), int(offsets[-1])
-    return Ragged(ragged.values_T[first:last], offsets - first, ragged.is_present_B[start:stop])
 
 
 class Arenas:
