@@ -291,9 +291,6 @@ class WindowRun:
         # A window that is full may be handed out and closed before those of its tasks end that had no row for it.
         if columns is not None and is_wanted and self._arena:
             self._arena.put(slots, columns)
-        if turn == len(self._pieces) - 1:
-            # The allocator would keep several times what two row groups need.
-            pa.default_memory_pool().release_unused()
 
     def take_batches(self) -> Iterator[tuple[Columns, torch.Tensor]]:
         """The batches of a full window."""

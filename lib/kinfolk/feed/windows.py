@@ -13,7 +13,6 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -72,17 +71,11 @@ class _RaggedParts:
             base += len(part.values_T)
         values = np.concatenate([part.values_T.numpy() for _, part in self.parts])
         self.parts.clear()
-        return list(_cut(*_gather(values, starts, lengths), torch.from_numpy(is_present), batch_size))
-
-
-def _cut(
-    values_T: torch.Tensor, offsets_C1: torch.Tensor, is_present_C: torch.Tensor, batch_size: int
-) -> Iterator[Ragged]:
-    ends = offsets_C1[::batch_size].tolist()
-    for step, (first, last) in enumerate(pairwise(ends)):
-        start = step * batch_size
-        offsets_B1 = offsets_C1[start : start + batch_size + 1] - first
-        yield Ragged(values_T[first:last], offsets_B1, is_present_C[start : start + batch_size])
+        batches = [slice(start, start + batch_size) for start in range(0, places, batch_size)]
+        return [
+            Ragged(*_gather(values, starts[batch], lengths[batch]), torch.from_numpy(is_present[batch]))
+            for batch in batches
+        ]
 
 
 @dataclass
