@@ -132,6 +132,8 @@ def check_tracking(lake: str, run_id: str, metrics: dict[tuple[str, str, int], f
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.tags["kinfolk.run_id"] == run_id
     assert run.data.tags["kinfolk.delta_version"] == str(Lake(lake).snapshot(ITEM_FEATURES).version)
+    assert len(run.data.tags["kinfolk.feed_digest"]) == 16
+    assert min(value for (_, name, _), value in metrics.items() if name == "bytes") > 0
     history = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "loss")}
     assert len(client.get_metric_history(run.info.run_id, "loss")) == EPOCHS
     assert history == {e: v for (_, name, e), v in metrics.items() if name == "loss"}
