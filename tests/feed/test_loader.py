@@ -17,6 +17,7 @@ import torch
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from feed_tables import (
     RECIPE,
+    check_batch,
     digest_ranks,
     feed_epoch,
     make_loader,
@@ -31,6 +32,7 @@ from hypothesis import strategies as st
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.feed.order import Shard
 from kinfolk.feed.recipe import Recipe
+from kinfolk.feed.row_groups import RowGroupReader
 from kinfolk.feed.sampling import PerClass, Together, Weighted
 from kinfolk.feed.snapshot import FeedPlan, pin_snapshot, plan_row_groups
 from kinfolk.settings import FeedSettings
@@ -146,13 +148,14 @@ def test_a_digest_stands_for_ids_and_their_places(plan):
     assert set(loader.numbers.digests) == {0}
 
 
-def test_unmixed_rows_come_in_the_order_of_the_table(plan):
-    settings = FeedSettings(mixing="none", window_row_groups=1)
-    fed = feed_epoch(make_loader(plan, Shard(0, 1, 1), settings=settings), 1)
-    starts = [int(start) for start in np.cumsum([0] + [group.rows for group in plan.row_groups])]
-    rows_of = {0: range(20), 20: range(20, 27), 27: range(27, 60), 60: range(60, 72)}
-    expected = [row for start in starts[:-1] for row in rows_of[fed[start]]]
-    assert fed == expected
+@pytest.mark.parametrize("size", [1, 3])
+def test_unmixed_rows_come_in_the_order_of_the_table(plan, size):
+    reader = RowGroupReader(plan)
+    table = [row for group in range(len(plan.row_groups)) for row in reader.read(group, ["id"])["id"].to_pylist()]
+    options = FeedSettings(mixing="none", window_row_groups=2)
+    loaders = [make_loader(plan, Shard(rank, size, 12), settings=options) for rank in range(size)]
+    steps = zip(*(loader.epoch(1) for loader in loaders), strict=True)
+    assert [row for step in steps for batch in step for row in check_batch(batch)] == table
 
 
 def test_a_state_is_small_json_and_belongs_to_one_feed(plan):

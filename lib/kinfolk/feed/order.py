@@ -26,8 +26,9 @@ from kinfolk.settings.features import Mixing, Remainder
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
-LANES = 48
-"""So many ranges does a global batch have: whole ones for 1, 2, 3, 4, 6, 8, 12, 16, 24 and 48 ranks."""
+_LANES = (48, 24, 12, 8, 4, 2, 1)
+_MIN_PLACES = 4
+"""Places of a lane: in a lane of one place, rows that stand together in the table would never meet in a batch."""
 
 
 class Stream(IntEnum):
@@ -177,9 +178,11 @@ def place_rows(window: Window, shard: Shard, random: Random, epoch: int, mixing:
     """Give every row of the shard's lanes a place of its own.
 
     The stretches of every other window lie in reverse, so that a row group in which one window ends and the next begins
-    belongs to the same rank in both.
+    belongs to the same rank in both. Without any mixing there are no lanes, and ranks read most row groups.
     """
-    lanes = min(LANES, shard.global_batch)
+    if mixing == "none":
+        return keep_ours(np.arange(window.rows), window, shard)
+    lanes = count_lanes(shard.global_batch)
     edges = np.arange(lanes + 1) * shard.global_batch // lanes
     last_places = places_of_last_step(window, shard.global_batch)
     edges_of_last = np.searchsorted(last_places, edges)
@@ -210,6 +213,23 @@ def place_rows(window: Window, shard: Shard, random: Random, epoch: int, mixing:
 
 
 _NOTHING = np.zeros(0, dtype=np.int64)
+
+
+def count_lanes(global_batch: int) -> int:
+    """Lanes of a global batch: whole ones for 1, 2, 3, 4, 6, 8, 12, 16, 24 and 48 ranks, unless the batch is small.
+
+    >>> [count_lanes(size) for size in (1, 30, 48, 100, 192, 1000)]
+    [1, 4, 12, 24, 48, 48]
+    """
+    return next(lanes for lanes in _LANES if lanes * _MIN_PLACES <= global_batch or lanes == 1)
+
+
+def keep_ours(order: Integers, window: Window, shard: Shard) -> Places:
+    """Fill the places of a window, step by step, with its rows in an order; returns those of the shard."""
+    steps, places = np.divmod(np.arange(len(order)), shard.global_batch)
+    places[(window.steps - 1) * shard.global_batch :] = places_of_last_step(window, shard.global_batch)
+    is_ours = (places >= shard.first) & (places < shard.last)
+    return sort_places(order[is_ours], (steps * shard.batch_size + places - shard.first)[is_ours])
 
 
 def _stretch_starts(shares: Integers, *, is_reversed: bool) -> Integers:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from kinfolk.errors import DataError, SettingsError
-from kinfolk.feed.order import Integers, Places, Random, Shard, Stream, Window, places_of_last_step, sort_places
+from kinfolk.feed.order import Integers, Places, Random, Shard, Stream, Window, keep_ours
 from kinfolk.tensors import NO_CODE, codes, contiguous
 
 
@@ -82,12 +82,7 @@ def sample_rows(
 ) -> Places:
     """Place the rows of a window as a sampling asks; raises DataError where it has no row to draw."""
     if isinstance(sampling, Together):
-        order = shuffle_units(values_N, random.at(Stream.UNITS, epoch, window.number))
-        last_places = places_of_last_step(window, shard.global_batch)
-        steps, places = np.divmod(np.arange(len(order)), shard.global_batch)
-        is_last = steps == window.steps - 1
-        places[is_last] = last_places
-        return _keep_ours(order, steps, places, shard)
+        return keep_ours(shuffle_units(values_N, random.at(Stream.UNITS, epoch, window.number)), window, shard)
     generator = random.at(Stream.SAMPLES, epoch, window.number)
     if isinstance(sampling, PerClass):
         order = _draw_bunches(values_N, window.steps, shard.global_batch, sampling.rows_per_class, generator)
@@ -95,12 +90,8 @@ def sample_rows(
         order = _draw_weighted(values_N, window.steps * shard.global_batch, generator)
     if not len(order):
         raise DataError(f"column {sampling.column} allows no row to be drawn from {window.rows} rows of the table")
-    return _keep_ours(order, *np.divmod(np.arange(len(order)), shard.global_batch), shard)
-
-
-def _keep_ours(order: Integers, steps: Integers, places: Integers, shard: Shard) -> Places:
-    is_ours = (places >= shard.first) & (places < shard.last)
-    return sort_places(order[is_ours], (steps * shard.batch_size + places - shard.first)[is_ours])
+    whole = Window(window.number, 0, len(order), window.steps)
+    return keep_ours(order, whole, shard)
 
 
 def shuffle_units(units_N: Integers, random: np.random.Generator) -> Integers:
