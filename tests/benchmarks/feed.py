@@ -86,16 +86,21 @@ def against_scan(bench: Bench, *, mixing: Mixing, key: str, is_mapped: bool = Fa
     return compare_epochs(bench, plan, columns=ALL, mixing=mixing, peer=peer).speedups(key)
 
 
-def against_batched(bench: Bench) -> Mapping[str, Reading]:
-    """Measure the feed beside BatchedDataLoader with a shuffling queue."""
-    plan = plan_rows(bench)
-    petastorm = bench.peer("petastorm_readers", environment="petastorm")
-    arguments = {
+def petastorm_arguments(plan: FeedPlan) -> dict[str, Any]:
+    """Say to Petastorm's loaders what they read and how."""
+    return {
         "urls": [file_of(plan, file).as_uri() for file in range(len(plan.files))],
         "batch_size": BATCH_SIZE,
         "workers": THREADS,
         "queue": PETASTORM_QUEUE_ROWS,
     }
+
+
+def against_batched(bench: Bench) -> Mapping[str, Reading]:
+    """Measure the feed beside BatchedDataLoader with a shuffling queue."""
+    plan = plan_rows(bench)
+    petastorm = bench.peer("petastorm_readers", environment="petastorm")
+    arguments = petastorm_arguments(plan)
     checked = Epoch(**petastorm.call("read_batched", arguments | {"checked": True}))
     require_equal("Petastorm", checked, expected_epoch(plan, NARROW))
 
@@ -111,12 +116,7 @@ def against_loader(bench: Bench) -> Mapping[str, Reading]:
     make = partial(write_rows, rows=rows, row_group=ROW_GROUP)
     plan = plan_table(bench.data(f"rows-{rows}-groups-{ROW_GROUP}", make))
     petastorm = bench.peer("petastorm_readers", environment="petastorm")
-    arguments = {
-        "urls": [file_of(plan, file).as_uri() for file in range(len(plan.files))],
-        "batch_size": BATCH_SIZE,
-        "workers": THREADS,
-        "queue": PETASTORM_QUEUE_ROWS,
-    }
+    arguments = petastorm_arguments(plan)
 
     def read_peer() -> Epoch:
         return Epoch(**petastorm.call("read_rows", arguments))
