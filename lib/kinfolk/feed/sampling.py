@@ -116,10 +116,7 @@ def _draw_bunches(classes_N: Integers, steps: int, batch: int, size: int, random
     rounds = np.concatenate([random.permutation(len(bunches)) for _ in range(-(-wanted // len(bunches)))])[:wanted]
     chosen = bunches[rounds]
     # Bunches of one class stand next to each other and are dealt to the steps in turn, each to another one.
-    classes = classes_N[chosen[:, 0]]
-    _, members = np.unique(classes, return_inverse=True)
-    turns = random.permutation(int(members.max()) + 1)
-    dealt = chosen[np.lexsort((random.random(wanted), turns[members]))]
+    dealt = chosen[shuffle_units(classes_N[chosen[:, 0]], random)]
     by_step = dealt.reshape(batch // size, steps, size).transpose(1, 0, 2)
     rows: Integers = by_step[random.permutation(steps)].reshape(-1)
     return rows
