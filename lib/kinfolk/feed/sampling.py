@@ -111,15 +111,24 @@ def _draw_bunches(classes_N: Integers, steps: int, batch: int, size: int, random
     bunches = _cut_bunches(classes_N, size, random)
     if not len(bunches):
         return np.zeros(0, dtype=np.int64)
-    wanted = steps * (batch // size)
-    # What exceeds the steps is left out at random; where bunches are too few, all of them come again.
-    rounds = np.concatenate([random.permutation(len(bunches)) for _ in range(-(-wanted // len(bunches)))])[:wanted]
-    chosen = bunches[rounds]
+    # What exceeds the steps is left out at random; where bunches are too few, they come again, each class in its turn.
+    rounds, more = divmod(steps * (batch // size), len(bunches))
+    rest = _take_turns(classes_N[bunches[:, 0]], random) if rounds else random.permutation(len(bunches))
+    chosen = bunches[np.concatenate([*[np.arange(len(bunches))] * rounds, rest[:more]])]
     # Bunches of one class stand next to each other and are dealt to the steps in turn, each to another one.
     dealt = chosen[shuffle_units(classes_N[chosen[:, 0]], random)]
     by_step = dealt.reshape(batch // size, steps, size).transpose(1, 0, 2)
     rows: Integers = by_step[random.permutation(steps)].reshape(-1)
     return rows
+
+
+def _take_turns(classes_N: Integers, random: np.random.Generator) -> Integers:
+    """A random order of rows in which each class comes once before any comes again, and so on."""
+    grouped = shuffle_units(classes_N, random)
+    firsts = np.flatnonzero(np.diff(classes_N[grouped], prepend=NO_CODE))
+    turns = np.arange(len(grouped)) - np.repeat(firsts, np.diff(firsts, append=len(grouped)))
+    in_turn: Integers = grouped[np.argsort(turns, kind="stable")]
+    return in_turn
 
 
 def _cut_bunches(classes_N: Integers, size: int, random: np.random.Generator) -> Integers:
