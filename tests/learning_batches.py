@@ -43,7 +43,7 @@ class FixedLoader:
     numbers: Numbers = field(default_factory=Numbers)
     steps_per_epoch: int = 2
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, *, following: int | None = None) -> Iterator[Batch]:
         for step in range(self.steps_per_epoch):
             yield share(make_batch(self.rows, seed=100 * number + step), self.rank, self.size)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,7 @@ def codes(array: pa.Array | pa.ChunkedArray) -> Dense:
 def presence(array: pa.Array | pa.ChunkedArray) -> Dense:
     """Say which rows are not null: bool [B]."""
     is_present_B = _presence(contiguous(array))
-    return Dense(is_present_B, torch.ones(len(array), dtype=torch.bool))
+    return Dense(is_present_B, _all_present(len(array)))
 
 
 def hash_string(text: str) -> int:
@@ -206,8 +207,13 @@ def contiguous(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def _presence(array: pa.Array) -> torch.Tensor:
     if not array.null_count:
-        return torch.from_numpy(np.ones(len(array), dtype=bool))
+        return _all_present(len(array))
     return torch.from_numpy(np.array(array.is_valid().to_numpy(zero_copy_only=False)))
+
+
+@lru_cache(maxsize=64)
+def _all_present(count: int) -> torch.Tensor:
+    return torch.ones(count, dtype=torch.bool)
 
 
 def _spread(values_N: torch.Tensor, is_present_B: torch.Tensor) -> torch.Tensor:

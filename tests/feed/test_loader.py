@@ -6,6 +6,8 @@ import os
 import random
 import tempfile
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinfolk.errors import DataError, SettingsError
+from kinfolk.feed.epoch import Epoch
 from kinfolk.feed.order import Shard
 from kinfolk.feed.recipe import Recipe
 from kinfolk.feed.row_groups import RowGroupReader
@@ -300,6 +303,43 @@ def test_a_broken_off_epoch_leaves_no_thread_and_the_next_is_whole(plan):
         for _ in loader.epoch(1):
             break
         assert sorted(feed_epoch(loader, 2)) == list(range(72))
+
+
+def test_the_first_window_of_the_following_epoch_is_there_when_its_turn_comes(plan, monkeypatch):
+    begun: list[int] = []
+    convert = Epoch.convert
+    monkeypatch.setattr(Epoch, "convert", lambda self, *group: begun.append(self.number) or convert(self, *group))
+    loader, alone = (make_loader(plan, Shard(0, 1, 4), settings=FeedSettings(window_row_groups=1)) for _ in range(2))
+    with no_thread_left():
+        for epoch in (1, 2, 3):
+            following = epoch + 1 if epoch < 3 else None
+            fed = [batch.columns["id"].values_B.tolist() for batch in loader.epoch(epoch, following=following)]
+            assert fed == [batch.columns["id"].values_B.tolist() for batch in alone.epoch(epoch)]
+            assert loader.numbers.digests == alone.numbers.digests
+            assert loader.numbers.bytes == alone.numbers.bytes
+            wait_until(lambda following=following: following is None or following in begun)
+
+
+def test_what_was_read_ahead_is_given_up_when_something_else_is_wanted(plan):
+    loader = make_loader(plan, Shard(0, 1, 4), settings=FeedSettings(window_row_groups=1))
+    with no_thread_left():
+        list(loader.epoch(1, following=2))
+        assert sorted(feed_epoch(loader, 5)) == list(range(72))
+        list(loader.epoch(1, following=2))
+        loader.load_state({**loader.state(), "epoch": 2, "step": 7})
+        assert len(list(loader.epoch(2, following=3))) == loader.steps_per_epoch - 7
+        loader.close()
+        for _ in loader.epoch(1, following=2):
+            break
+        list(loader.epoch(1, following=2))
+        loader.close()
+
+
+def wait_until(is_reached: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not is_reached():
+        assert time.monotonic() < end, "it has not come"
+        time.sleep(0.01)
 
 
 def test_twenty_epochs_leave_no_thread_file_or_memory(plan):

@@ -45,7 +45,7 @@ def fill(arena: Arena, placed: dict[int, list[int] | None], *, steps: int, size:
         if part or not slots:
             arena.put(np.array(part, dtype=np.int64), columns_of([placed[slot] for slot in part] or [[1]][:0]))
     assert arena.is_complete
-    return [row for columns, _ in arena.batches(0) for row in rows_of(columns)]
+    return [row for columns, _ in arena.take_batches() for row in rows_of(columns)]
 
 
 @given(LISTS, LISTS, st.randoms(use_true_random=False))
@@ -79,7 +79,7 @@ def test_memory_is_used_again_when_the_last_tensor_is_gone():
     assert arena is not None
     arena.begin(1, 4, first_step=0, rows=1)
     arena.put(np.array([2]), columns_of([[5, 6]]))
-    kept = [columns["length"].values_B[1:] for columns, _ in arena.batches(0)]
+    kept = [columns["length"].values_B[1:] for columns, _ in arena.take_batches()]
     gc.collect()
     assert not arena.is_free
     other = arenas.take(4, at_once=False)
@@ -117,5 +117,5 @@ def test_bfloat16_is_carried():
     arena = Arena(2, is_pinned=False)
     arena.begin(1, 2, first_step=0, rows=2)
     arena.put(np.array([1, 0]), {"x": taken})
-    ((columns, _),) = arena.batches(0)
+    ((columns, _),) = arena.take_batches()
     assert columns["x"].values_B.tolist() == [[0, 1], [4, 5]]

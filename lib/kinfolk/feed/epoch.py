@@ -12,7 +12,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -67,6 +67,10 @@ class Feeding:
         """The number in the plan of each row group's first row."""
         return np.cumsum([0] + [group.rows for group in self.plan.row_groups])
 
+    def order_row_groups(self, epoch: int) -> Integers:
+        """The row groups of the plan in the order of an epoch."""
+        return order_row_groups(len(self.plan.row_groups), Random(self.recipe.seed), epoch, self.settings.mixing)
+
     def cut_windows(self, order: Integers) -> list[Window]:
         """The windows of an epoch whose row groups come in this order."""
         return cut_windows(
@@ -82,15 +86,18 @@ class Feeding:
 class Epoch:
     """One epoch of a loader, from one of its steps on."""
 
-    def __init__(self, feeding: Feeding, number: int, first_step: int, numbers: EpochNumbers) -> None:
-        plan, settings = feeding.plan, feeding.settings
+    def __init__(self, feeding: Feeding, number: int, first_step: int) -> None:
+        plan = feeding.plan
         self.feeding = feeding
         self.number = number
+        self.first_step = first_step
+        self.numbers = EpochNumbers()
         self.random = Random(feeding.recipe.seed)
         self.is_stopped = False
-        self._numbers = numbers
         self._lock = threading.Lock()
-        order = order_row_groups(len(plan.row_groups), self.random, number, settings.mixing)
+        self._work = ExitStack()
+        self._reading: Reading | None = None
+        order = feeding.order_row_groups(number)
         ends = np.cumsum([plan.row_groups[group].rows for group in order])
         self.runs: list[WindowRun] = []
         begun = 0
@@ -100,36 +107,53 @@ class Epoch:
                 before = self.runs[-1] if self.runs else None
                 self.runs.append(WindowRun(self, window, pieces, max(0, first_step - begun), before))
             begun += window.steps
+        self._closed = deque(self.runs)
         # Other epochs have windows of some steps more or less, which is no reason to ask for other memory.
         self.capacity = (max((run.window.steps for run in self.runs), default=0) + 2) * feeding.shard.batch_size
 
-    def batches(self) -> Generator[Batch]:
-        """Open windows as soon as there is memory for them, and hand out those that are full."""
-        closed = deque(self.runs)
-        plan, workers = self.feeding.plan, self.feeding.settings.workers
-        with ExitStack() as stack:
-            stack.callback(self._close)
-            reading = stack.enter_context(Reading(plan, self._tasks(), workers=workers, on_stop=self._wake))
+    def batches(self, following: Epoch | None = None) -> Generator[Batch]:
+        """Open windows as soon as there is memory for them, those of a following epoch too, and hand out full ones."""
+        with closing(self):
+            reading = self._begin()
             for run in self.runs:
-                if closed and closed[0] is run:
+                if self._closed and self._closed[0] is run:
                     reading.wait_until(run.has_values)
-                    closed.popleft().open(at_once=True)
-                self._open_next(closed)
+                    self._closed.popleft().open(at_once=True)
+                self._read_ahead(following)
                 reading.wait_until(run.is_full)
                 for columns, is_row_B in run.take_batches():
                     yield self._batch(columns, is_row_B)
                     del columns, is_row_B
-                    self._open_next(closed)
+                    self._read_ahead(following)
                 run.close()
             reading.finish()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Stop reading, and give back the memory."""
+        self._work.close()
+
+    def _begin(self) -> Reading:
+        """Start the workers, unless they were started while the epoch before ended."""
+        if self._reading is None:
+            plan, workers = self.feeding.plan, self.feeding.settings.workers
+            self._work.callback(self._give_back)
+            reading = Reading(plan, self._tasks(), workers=workers, on_stop=self._wake)
+            self._reading = self._work.enter_context(reading)
+        return self._reading
+
+    def _give_back(self) -> None:
         for run in self.runs:
             run.close()
+        self.feeding.reader.close()
 
-    def _open_next(self, closed: deque[WindowRun]) -> None:
-        if closed and closed[0].has_values() and closed[0].open(at_once=False):
-            closed.popleft()
+    def _read_ahead(self, following: Epoch | None) -> None:
+        """Open the next window if there is memory for it; after the last one, the first of the following epoch."""
+        if not self._closed:
+            if following:
+                following._begin()
+                following._read_ahead(None)
+        elif self._closed[0].has_values() and self._closed[0].open(at_once=False):
+            self._closed.popleft()
 
     def _tasks(self) -> list[Task]:
         """All that workers have to do, in order; the values that a sampling needs are read a window ahead."""
@@ -145,7 +169,7 @@ class Epoch:
             run.wake()
 
     def _batch(self, columns: Columns, is_row_B: torch.Tensor) -> Batch:
-        numbers = self._numbers
+        numbers = self.numbers
         ids = columns.pop(ID, None)
         digest = digest_rows(ids.values_B, is_row_B, self.feeding.shard.first) if isinstance(ids, Dense) else 0
         numbers.rows += int(np.count_nonzero(is_row_B.numpy()))
@@ -157,7 +181,7 @@ class Epoch:
         """Read columns of a row group, and count them."""
         rows = self.feeding.reader.read(row_group, names)
         with self._lock:
-            self._numbers.bytes += rows.nbytes
+            self.numbers.bytes += rows.get_total_buffer_size()
         return rows
 
     def convert(self, row_group: int, wanted_A: Integers) -> Columns:
@@ -191,15 +215,15 @@ class WindowRun:
         self._epoch = epoch
         self._pieces = pieces
         self._first_step = first_step
-        self._after: WindowRun | None = None
+        self._next: WindowRun | None = None
         self._arena: Arena | None = None
         self._opened = threading.Event()
         self._values: list[np.ndarray[Any, Any] | None] = [None] * len(pieces)
         # The rows of a row group in which the window before ends come from there: it is read once.
         self._inherits = bool(before and before._pieces[-1].turn == pieces[0].turn and not self._sampling)
         self._inherited: queue.SimpleQueue[Columns | None] = queue.SimpleQueue()
-        if before and self._inherits:
-            before._after = self
+        if before:
+            before._next = self
 
     @property
     def _sampling(self) -> Sampling | None:
@@ -223,19 +247,37 @@ class WindowRun:
         """Whether all rows are where their batches want them."""
         return self._arena is not None and self._arena.is_complete
 
+    def prepare(self) -> Integers:
+        """Find out where rows go, if that can be known yet; returns those that are inherited from the window before.
+
+        Workers do it while they fill the window before, so that the trainer's thread need not.
+        """
+        wanted = self._wanted if self.has_values() else []
+        return wanted[0].rows_A if self._inherits else _NOTHING
+
     def open(self, *, at_once: bool) -> bool:
         """Let the workers fill the window; False where there is no memory for it yet."""
         feeding, size = self._epoch.feeding, self._epoch.feeding.shard.batch_size
         arena = feeding.arenas.take(self._epoch.capacity, at_once=at_once)
         if arena is None:
             return False
-        arena.begin(self.window.steps, size, first_step=self._first_step, rows=len(self._places.rows_A))
+        rows = sum(len(rows) for rows, _ in self._wanted)
+        arena.begin(self.window.steps, size, first_step=self._first_step, rows=rows)
         self._arena = arena
         self._opened.set()
         return True
 
     @cached_property
-    def _places(self) -> Places:
+    def _wanted(self) -> list[Places]:
+        """The rows of each piece that this rank wants, by their numbers in the row group, and their slots."""
+        places = self._place_rows()
+        ends = np.searchsorted(places.rows_A, [piece.stop for piece in self._pieces]).tolist()
+        return [
+            self._pick_rows(piece, places.rows_A[start:stop], places.slots_A[start:stop])
+            for piece, (start, stop) in zip(self._pieces, pairwise([0, *ends]), strict=True)
+        ]
+
+    def _place_rows(self) -> Places:
         epoch, window = self._epoch, self.window
         shard, settings = epoch.feeding.shard, epoch.feeding.settings
         if self._sampling:
@@ -249,18 +291,14 @@ class WindowRun:
         is_wanted = places.slots_A >= self._first_step * shard.batch_size
         return Places(places.rows_A[is_wanted], places.slots_A[is_wanted])
 
-    def _rows_of(self, piece: Piece) -> tuple[Integers, Integers]:
-        """The rows of a piece that this rank wants, by their numbers in the row group, and their slots."""
+    def _pick_rows(self, piece: Piece, places_A: Integers, slots_A: Integers) -> Places:
+        """The rows of a row group that have these places in the window."""
         epoch = self._epoch
-        low, high = np.searchsorted(self._places.rows_A, [piece.start, piece.stop])
-        rows = self._places.rows_A[low:high] - piece.start + piece.first_row
-        slots = self._places.slots_A[low:high]
+        rows_A = places_A - piece.start + piece.first_row
         if epoch.feeding.settings.mixing != "window" or self._sampling:
-            return rows, slots
+            return Places(rows_A, slots_A)
         random = epoch.random.at(Stream.ROWS_OF_ROW_GROUP, epoch.number, piece.row_group)
-        rows = random.permutation(epoch.feeding.plan.row_groups[piece.row_group].rows)[rows]
-        order = np.argsort(rows, kind="stable")
-        return rows[order], slots[order]
+        return sort_places(random.permutation(epoch.feeding.plan.row_groups[piece.row_group].rows)[rows_A], slots_A)
 
     def _read_values(self, turn: int) -> None:
         piece = self._pieces[turn]
@@ -274,20 +312,20 @@ class WindowRun:
         self._opened.wait()
         if self._epoch.is_stopped:
             return
-        rows, slots = self._rows_of(self._pieces[turn])
-        after = self._after if turn == len(self._pieces) - 1 else None
-        of_after = after._rows_of(after._pieces[0])[0] if after else _NOTHING
+        rows, slots = self._wanted[turn]
+        heir = self._next if turn == len(self._pieces) - 1 else None
+        of_heir = heir.prepare() if heir else _NOTHING
         columns = self._inherited.get() if turn == 0 and self._inherits else None
         # A window in which this rank has no row still needs a row group that tells the shapes.
-        is_wanted = len(rows) > 0 or (turn == 0 and not len(self._places.rows_A))
-        if columns is None and (is_wanted or len(of_after)) and not self._epoch.is_stopped:
-            read = np.sort(np.concatenate([rows, of_after]))
+        is_wanted = len(rows) > 0 or (turn == 0 and not any(len(rows) for rows, _ in self._wanted))
+        if columns is None and (is_wanted or len(of_heir)) and not self._epoch.is_stopped:
+            read = np.sort(np.concatenate([rows, of_heir])) if len(of_heir) else rows
             columns = self._epoch.convert(self._pieces[turn].row_group, read)
-            if after and len(of_after):
-                after._inherited.put(_take(columns, np.searchsorted(read, of_after)))
+            if heir and len(of_heir):
+                heir._inherited.put(_take(columns, np.searchsorted(read, of_heir)))
                 columns = _take(columns, np.searchsorted(read, rows))
-        if after and not len(of_after):
-            after._inherited.put(None)
+        if heir and not len(of_heir):
+            heir._inherited.put(None)
         # A window that is full may be handed out and closed before those of its tasks end that had no row for it.
         if columns is not None and is_wanted and self._arena:
             self._arena.put(slots, columns)
@@ -295,7 +333,7 @@ class WindowRun:
     def take_batches(self) -> Iterator[tuple[Columns, torch.Tensor]]:
         """The batches of a full window."""
         assert self._arena, "a full window has memory"
-        yield from self._arena.batches(self._first_step)
+        yield from self._arena.take_batches()
 
     def wake(self) -> None:
         """Let waiting workers see that reading has stopped."""
@@ -307,7 +345,7 @@ class WindowRun:
         if self._arena:
             self._arena.abandon()
             self._arena = None
-        self.__dict__.pop("_places", None)
+        self.__dict__.pop("_wanted", None)
 
 
 def _take(columns: Columns, rows: Integers) -> Columns:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import cached_property
 from typing import TypedDict
 
@@ -58,8 +58,9 @@ class FeedLoader:
         self._recipe = recipe
         self._settings = settings
         self._device = torch.device(device)
-        self._reader = RowGroupReader(plan)
-        self._arenas = Arenas(is_pinned=self._device.type == "cuda")
+        arenas = Arenas(is_pinned=self._device.type == "cuda")
+        self._feeding = Feeding(plan, shard, recipe, settings, RowGroupReader(plan), arenas)
+        self._ahead: Epoch | None = None
         self._state = FeedState(feed=self._fingerprint, epoch=0, step=0)
         self._is_loaded = False
         if not self.steps_per_epoch:
@@ -115,7 +116,7 @@ class FeedLoader:
         )
         if settings.mixing == "none":
             return f"{told}, in the order of the table"
-        share = 1 / len(self._begin(number=1, first_step=0, numbers=EpochNumbers()).runs)
+        share = 1 / len(self._feeding.cut_windows(self._feeding.order_row_groups(1)))
         told += f", whose rows are mixed over {share:.0%} of the table at a time"
         if share < 1 and max(sizes) > settings.window_bytes / 4:
             told += (
@@ -124,28 +125,46 @@ class FeedLoader:
             )
         return told
 
-    def epoch(self, number: int) -> Generator[Batch]:
+    def epoch(self, number: int, *, following: int | None = None) -> Generator[Batch]:
         """Read one epoch; every number gives another order, the same number the same again.
 
-        Starts where `load_state` has just put it, if that was in this epoch. Raises DataError naming file and row group
-        where one cannot be read, and where other rows came than are planned. Closing the iterator stops reading.
+        The first window of the epoch that is said to be `following` is read while the last one is handed out, and waits
+        for its turn, or for `close`. Starts where `load_state` has just put it, if that was in this epoch. Raises
+        DataError naming file and row group where one cannot be read, and where other rows came than are planned.
+        Closing the iterator stops reading.
         """
-        first_step = self._state["step"] if self._is_loaded and self._state["epoch"] == number else 0
-        self._is_loaded = False
-        self._state = FeedState(feed=self._fingerprint, epoch=number, step=first_step)
-        self.numbers = numbers = EpochNumbers()
-        batches = send_batches(self._begin(number, first_step, numbers).batches(), self._device)
-        with closing(batches):
+        epoch = self._take_epoch(number)
+        self._state = FeedState(feed=self._fingerprint, epoch=number, step=epoch.first_step)
+        self.numbers = epoch.numbers
+        self._ahead = Epoch(self._feeding, following, first_step=0) if following is not None else None
+        batches = send_batches(epoch.batches(self._ahead), self._device)
+        with ExitStack() as on_stop:
+            on_stop.callback(self.close)
+            on_stop.enter_context(closing(batches))
             while True:
                 asked = time.perf_counter()
                 batch = next(batches, None)
-                numbers.wait_seconds += time.perf_counter() - asked
+                epoch.numbers.wait_seconds += time.perf_counter() - asked
                 if batch is None:
+                    on_stop.pop_all()
                     break
                 self._state["step"] += 1
                 yield batch
                 del batch
 
-    def _begin(self, number: int, first_step: int, numbers: EpochNumbers) -> Epoch:
-        feeding = Feeding(self.plan, self.shard, self._recipe, self._settings, self._reader, self._arenas)
-        return Epoch(feeding, number, first_step, numbers)
+    def _take_epoch(self, number: int) -> Epoch:
+        """An epoch, from where it has to start: the one that was begun ahead, if it is that."""
+        first_step = self._state["step"] if self._is_loaded and self._state["epoch"] == number else 0
+        self._is_loaded = False
+        ahead, self._ahead = self._ahead, None
+        if ahead and (ahead.number, first_step) == (number, 0):
+            return ahead
+        if ahead:
+            ahead.close()
+        return Epoch(self._feeding, number, first_step)
+
+    def close(self) -> None:
+        """Stop reading the epoch that would have followed."""
+        if self._ahead:
+            self._ahead.close()
+            self._ahead = None

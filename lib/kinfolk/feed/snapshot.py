@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from kinfolk.errors import DataError, NotFoundError, SettingsError, UnsupportedTableError
+from kinfolk.errors import DataError, NotFoundError, UnsupportedTableError
 from kinfolk.feed.conditions import Bounds, Condition, Verdict, judge_bounds, select_rows
+from kinfolk.feed.table_files import DataFile, TableFiles, open_filesystem, read_schema
 
 # Reader features under which active files hold exactly the rows and columns that they seem to hold.
 _HARMLESS_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "appendOnly"})
 _FOOTER_THREADS = 16
 _SMALL_FILE_BYTES = 1 << 20
 _SAMPLED_FOOTERS = 64
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """An active file: its path below the table's root, its rows where the log counts them, its bytes on disk.
-
-    `partition` has the values of the table's partition columns.
-    """
-
-    path: str
-    rows: int | None
-    size: int
-    partition: dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -247,11 +233,13 @@ def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
     with ThreadPoolExecutor(_FOOTER_THREADS) as threads:
         read = threads.map(lambda place: _read_footer(filesystem, root, snapshot.files[place]), wanted)
         footers = dict(zip(wanted, read, strict=True))
+    files = TableFiles(snapshot.root, snapshot.schema_json, snapshot.files)
     described = [
-        _describe_row_group(snapshot, place, footer, index)
+        _describe_row_group(snapshot, files, place, footer, index)
         for place, footer in footers.items()
         for index in range(footer.num_row_groups)
     ]
+    files.close()
     is_alike = set(alike)
     groups = [group for group in described if group.rows and group.file not in is_alike]
     groups += _describe_small_files(snapshot, alike, [group for group in described if group.file in is_alike])
@@ -315,7 +303,9 @@ def _read_footer(filesystem: pafs.FileSystem, root: str, file: DataFile) -> pq.F
     return footer
 
 
-def _describe_row_group(snapshot: PinnedFiles, file: int, footer: pq.FileMetaData, index: int) -> RowGroup:
+def _describe_row_group(
+    snapshot: PinnedFiles, files: TableFiles, file: int, footer: pq.FileMetaData, index: int
+) -> RowGroup:
     schema = read_schema(snapshot.schema_json)
     group = footer.row_group(index)
     sizes = dict.fromkeys(schema.names, 0)
@@ -335,7 +325,8 @@ def _describe_row_group(snapshot: PinnedFiles, file: int, footer: pq.FileMetaDat
     if Verdict.NONE in verdicts:
         rows = 0
     elif Verdict.SOME in verdicts:
-        rows = _count_kept(snapshot, file, index, footer)
+        names = sorted({condition.column for condition in snapshot.conditions})
+        rows = select_rows(files.read(file, index, names), snapshot.conditions).num_rows
         is_partial = rows < group.num_rows
     return RowGroup(file, index, rows, tuple(sizes.values()), is_partial)
 
@@ -351,55 +342,3 @@ def _bounds(column: pq.ColumnChunkMetaData) -> Bounds:
     if statistics is None or not statistics.has_min_max:
         return Bounds(None, None, None)
     return Bounds(statistics.min, statistics.max, statistics.null_count if statistics.has_null_count else None)
-
-
-def _count_kept(snapshot: PinnedFiles, file: int, index: int, footer: pq.FileMetaData) -> int:
-    """Rows of a row group that the conditions keep, from the columns that they name."""
-    schema = read_schema(snapshot.schema_json)
-    names = sorted({condition.column for condition in snapshot.conditions})
-    filesystem, root = open_filesystem(snapshot.root)
-    stored = footer.schema.to_arrow_schema().names
-    with (
-        filesystem.open_input_file(f"{root}/{snapshot.files[file].path}") as source,
-        pq.ParquetFile(source, metadata=footer) as parquet,
-    ):
-        rows = parquet.read_row_group(index, columns=[name for name in names if name in stored], use_threads=False)
-    if any(name not in stored for name in names):
-        return 0
-    rows = rows.cast(pa.schema([schema.field(name) for name in rows.column_names]))
-    return int(select_rows(rows, snapshot.conditions).num_rows)
-
-
-@lru_cache(maxsize=16)
-def read_schema(schema_json: str) -> pa.Schema:
-    """The Arrow schema of a table, from its schema as Delta writes it."""
-    return pa.schema(Schema.from_json(schema_json).to_arrow())
-
-
-@lru_cache(maxsize=16)
-def open_filesystem(root: str) -> tuple[pafs.FileSystem, str]:
-    """The file system that holds `root`, and the path of `root` in it; credentials come from the environment."""
-    if urlsplit(root).scheme in ("", "file"):
-        # Data files never change, so they can be mapped: a quarter less work than copying them.
-        return pafs.LocalFileSystem(use_mmap=True), os.path.abspath(
-            unquote(urlsplit(root).path) if root.startswith("file:") else root
-        )
-    address = re.sub(r"^s3a://", "s3://", root)
-    try:
-        filesystem, path = pafs.FileSystem.from_uri(address)
-    except pa.ArrowInvalid:
-        filesystem, path = _open_by_fsspec(address)
-    return filesystem, path.rstrip("/")
-
-
-def _open_by_fsspec(address: str) -> tuple[pafs.FileSystem, str]:
-    """What Arrow does not know itself, such as Azure's or SFTP; raises SettingsError where fsspec does not either."""
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise SettingsError(
-            f"{address} lies on a file system that neither Arrow nor fsspec can read: {error}"
-        ) from None
-    return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem)), path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,8 @@ def train_rank(world: World, report: Callable[[str], None], task: TrainingTask) 
         report(f"  {loader.describe()}")
     checkpoints = CheckpointFolder(task.folder)
     on_epoch = _progress(report, settings.epochs) if world.rank == 0 else _ignore
-    curves = train(encoder, loader, settings, world=world, checkpoints=checkpoints, on_epoch=on_epoch)
+    with closing(loader):
+        curves = train(encoder, loader, settings, world=world, checkpoints=checkpoints, on_epoch=on_epoch)
     if world.rank != 0:
         return None
     report("  measuring retrieval of held-out items")

@@ -67,8 +67,8 @@ class Loader(Protocol):
     def numbers(self) -> EpochNumbers:
         """Numbers of the epoch begun last."""
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Read one epoch, counted from 1."""
+    def epoch(self, number: int, *, following: int | None = None) -> Iterator[Batch]:
+        """Read one epoch, counted from 1; the loader may begin to read the `following` one before this one ends."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ def run_epoch(training: Training, loader: Loader, settings: LearningSettings, wo
     warm_up = settings.warm_up_epochs * loader.steps_per_epoch
     loss, rows, rate = torch.zeros(()), 0, 0.0
     training.encoder.train()
-    for step, batch in enumerate(loader.epoch(epoch)):
+    following = epoch + 1 if epoch < settings.epochs else None
+    for step, batch in enumerate(loader.epoch(epoch, following=following)):
         rate = learning_rate(done + step, total, warm_up=warm_up, peak=settings.learning_rate)
         loss += take_step(training, batch, rate, settings, world=world, generator=generator)
         rows += int(batch.is_row_B.sum())

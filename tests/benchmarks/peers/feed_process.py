@@ -69,23 +69,27 @@ class Training:
         return int(batch.is_row_B.sum())
 
 
-def train_fed(plan: str) -> int:
-    """Train on an epoch of all columns, read by one worker."""
+def train_fed(plan: str, epochs: int) -> int:
+    """Train on epochs of all columns, read by one worker."""
     training = Training()
     loader = make_loader(FeedPlan.from_json(plan), columns=ALL, workers=1)
-    return sum(training.step(batch) for batch in loader.epoch(1))
+    rows = 0
+    for epoch in range(1, epochs + 1):
+        batches = loader.epoch(epoch, following=epoch + 1 if epoch < epochs else None)
+        rows += sum(map(training.step, batches))
+    return rows
 
 
-def train_frozen(plan: str) -> int:
-    """Train on the first batch as many times as an epoch has batches, the last of which is not full."""
+def train_frozen(plan: str, epochs: int) -> int:
+    """Train on the first batch as many times as so many epochs have batches, the last of which are not full."""
     training = Training()
     whole = FeedPlan.from_json(plan)
     batches = make_loader(whole, columns=ALL, workers=1).epoch(1)
     batch = next(batches)
     batches.close()
     steps, left = divmod(whole.rows, BATCH_SIZE)
-    rows = sum(map(training.step, repeat(batch, steps)))
-    return rows + min(training.step(batch), left)
+    rows = sum(map(training.step, repeat(batch, epochs * steps)))
+    return rows + sum(min(training.step(batch), left) for _ in range(epochs))
 
 
 serve(
