@@ -288,7 +288,7 @@ def test_a_row_group_that_two_windows_share_belongs_to_one_rank():
 
 def test_one_rank_of_four_reads_about_a_quarter_of_the_row_groups():
     count, global_batch = 96, 32
-    order, ends = order_row_groups(count, Random(3), 0, "window"), np.cumsum([50] * count)
+    order, ends = order_row_groups(count, Random(3), 0, "window").tolist(), np.cumsum([50] * count).tolist()
     windows = cut_windows([50] * count, [1] * count, global_batch, max_row_groups=32, max_bytes=10**6, remainder="pad")
     read = []
     for shard in shards(4, global_batch):

@@ -98,12 +98,13 @@ class Epoch:
         self._work = ExitStack()
         self._reading: Reading | None = None
         order = feeding.order_row_groups(number)
-        ends = np.cumsum([plan.row_groups[group].rows for group in order])
+        row_groups = order.tolist()
+        ends = np.cumsum([plan.row_groups[group].rows for group in row_groups]).tolist()
         self.runs: list[WindowRun] = []
         begun = 0
         for window in feeding.cut_windows(order):
             if begun + window.steps > first_step:
-                pieces = list(cut_pieces(window, order, ends))
+                pieces = list(cut_pieces(window, row_groups, ends))
                 before = self.runs[-1] if self.runs else None
                 self.runs.append(WindowRun(self, window, pieces, max(0, first_step - begun), before))
             begun += window.steps

@@ -61,7 +61,7 @@ class FeedLoader:
         arenas = Arenas(is_pinned=self._device.type == "cuda")
         self._feeding = Feeding(plan, shard, recipe, settings, RowGroupReader(plan), arenas)
         self._ahead: Epoch | None = None
-        self._state = FeedState(feed=self._fingerprint, epoch=0, step=0)
+        self._epoch, self._step = 0, 0
         self._is_loaded = False
         if not self.steps_per_epoch:
             raise SettingsError(
@@ -90,7 +90,7 @@ class FeedLoader:
 
     def state(self) -> FeedState:
         """Where the feed stands, for `load_state`: small, and made of what JSON knows."""
-        return FeedState(**self._state)
+        return FeedState(feed=self._fingerprint, epoch=self._epoch, step=self._step)
 
     def load_state(self, state: FeedState) -> None:
         """Have the epoch that the state names go on where it stood; ranks may be more or fewer than they were.
@@ -102,7 +102,7 @@ class FeedLoader:
                 f"the state was taken from feed {state['feed']}, this one is {self._fingerprint}: table version, "
                 "columns, seed, global batch, sampling and window have to be the same"
             )
-        self._state = FeedState(**state)
+        self._epoch, self._step = state["epoch"], state["step"]
         self._is_loaded = True
 
     def describe(self) -> str:
@@ -134,7 +134,7 @@ class FeedLoader:
         Closing the iterator stops reading.
         """
         epoch = self._take_epoch(number)
-        self._state = FeedState(feed=self._fingerprint, epoch=number, step=epoch.first_step)
+        self._epoch, self._step = number, epoch.first_step
         self.numbers = epoch.numbers
         self._ahead = Epoch(self._feeding, following, first_step=0) if following is not None else None
         batches = send_batches(epoch.batches(self._ahead), self._device)
@@ -148,13 +148,13 @@ class FeedLoader:
                 if batch is None:
                     on_stop.pop_all()
                     break
-                self._state["step"] += 1
+                self._step += 1
                 yield batch
                 del batch
 
     def _take_epoch(self, number: int) -> Epoch:
         """An epoch, from where it has to start: the one that was begun ahead, if it is that."""
-        first_step = self._state["step"] if self._is_loaded and self._state["epoch"] == number else 0
+        first_step = self._step if self._is_loaded and self._epoch == number else 0
         self._is_loaded = False
         ahead, self._ahead = self._ahead, None
         if ahead and (ahead.number, first_step) == (number, 0):

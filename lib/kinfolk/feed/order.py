@@ -14,6 +14,7 @@ Shapes: G row groups, N rows of a window, A of them with a place, S steps of a w
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -165,12 +166,12 @@ def cut_windows(
     return windows
 
 
-def cut_pieces(window: Window, order: Integers, ends: Integers) -> Iterator[Piece]:
+def cut_pieces(window: Window, order: Sequence[int], ends: Sequence[int]) -> Iterator[Piece]:
     """The row groups that a window's rows lie in; `ends` [G] is where each ends in the epoch's sequence."""
-    turn = int(np.searchsorted(ends, window.start, side="right"))
-    while turn < len(order) and (first := int(ends[turn - 1]) if turn else 0) < window.stop:
-        start, stop = max(first, window.start), min(int(ends[turn]), window.stop)
-        yield Piece(turn, int(order[turn]), start - window.start, stop - window.start, start - first)
+    turn = bisect_right(ends, window.start)
+    while turn < len(order) and (first := ends[turn - 1] if turn else 0) < window.stop:
+        start, stop = max(first, window.start), min(ends[turn], window.stop)
+        yield Piece(turn, order[turn], start - window.start, stop - window.start, start - first)
         turn += 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -11,16 +10,6 @@ from kinfolk.errors import DataError
 from kinfolk.feed.conditions import select_rows
 from kinfolk.feed.snapshot import FeedPlan
 from kinfolk.feed.table_files import TableFiles
-
-
-def prefer_jemalloc() -> None:
-    """Have Arrow allocate with jemalloc in this process, where it can and nobody has chosen otherwise.
-
-    For processes that live for the feed, such as ranks: row groups come and go there, and Arrow's default keeps several
-    times the memory that they need at once.
-    """
-    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and "jemalloc" in pa.supported_memory_backends():
-        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 class RowGroupReader:

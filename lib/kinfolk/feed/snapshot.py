@@ -23,7 +23,8 @@ from kinfolk.feed.table_files import DataFile, TableFiles, open_filesystem, read
 
 # Reader features under which active files hold exactly the rows and columns that they seem to hold.
 _HARMLESS_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "appendOnly"})
-_FOOTER_THREADS = 16
+_FOOTER_THREADS_AFAR = 16
+_FOOTER_THREADS_HERE = 2
 _SMALL_FILE_BYTES = 1 << 20
 _SAMPLED_FOOTERS = 64
 
@@ -175,7 +176,7 @@ def _check_readable(table: DeltaTable, path: str) -> None:
 
 def _is_absolute(path: str) -> bool:
     """Whether a path of the log is a URI of its own; names of partitions may hold a colon, escaped."""
-    return re.match(r"[a-z][a-z0-9+.-]*:/", path) is not None
+    return ":/" in path and re.match(r"[a-z][a-z0-9+.-]*:/", path) is not None
 
 
 class _Actions:
@@ -230,7 +231,9 @@ def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
     sampled = alike[:: max(1, len(alike) // _SAMPLED_FOOTERS)]
     wanted = sorted({*range(len(snapshot.files))} - set(alike) | set(sampled))
     filesystem, root = open_filesystem(snapshot.root)
-    with ThreadPoolExecutor(_FOOTER_THREADS) as threads:
+    # Far away, each footer is a round trip to wait for; here, more threads cost more than they bring.
+    is_here = isinstance(filesystem, pafs.LocalFileSystem)
+    with ThreadPoolExecutor(_FOOTER_THREADS_HERE if is_here else _FOOTER_THREADS_AFAR) as threads:
         read = threads.map(lambda place: _read_footer(filesystem, root, snapshot.files[place]), wanted)
         footers = dict(zip(wanted, read, strict=True))
     files = TableFiles(snapshot.root, snapshot.schema_json, snapshot.files)

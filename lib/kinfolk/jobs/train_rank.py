@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kinfolk.feed.loader import FeedLoader
 from kinfolk.feed.order import Shard
+from kinfolk.feed.process import settle_process
 from kinfolk.feed.recipe import Recipe
-from kinfolk.feed.row_groups import prefer_jemalloc
 from kinfolk.feed.sampling import Together
 from kinfolk.feed.snapshot import FeedPlan
 from kinfolk.jobs.train import TrainingTask
@@ -33,7 +33,7 @@ _EVALUATION_ROWS = 512
 
 def train_rank(world: World, report: Callable[[str], None], task: TrainingTask) -> dict[str, Any] | None:
     """Train together with the other ranks; rank 0 evaluates, saves the encoder, and returns curves and figures."""
-    prefer_jemalloc()
+    settle_process()
     settings = task.learning
     encoder = build_encoder(_shape(task), seed=settings.seed)
     untrained = copy.deepcopy(encoder).eval()

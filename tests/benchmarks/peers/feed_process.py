@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from kinfolk.feed.batches import Batch
 from kinfolk.feed.order import Shard
-from kinfolk.feed.row_groups import prefer_jemalloc
+from kinfolk.feed.process import settle_process
 from kinfolk.feed.snapshot import FeedPlan
 from tests.benchmarks._feed_sides import ALL, BATCH_SIZE, FLOATS, NARROW, make_loader
 
@@ -25,7 +25,7 @@ def read_status(name: str) -> int:
 
 
 # As ranks do.
-prefer_jemalloc()
+settle_process()
 BEFORE = read_status("VmHWM")
 
 
