@@ -81,11 +81,15 @@ class _RaggedParts:
             base += len(part.values_T)
         values = np.concatenate([part.values_T.numpy() for _, part in self.parts])
         self.parts.clear()
-        batches = [slice(start, start + batch_size) for start in range(0, places, batch_size)]
-        return [
-            Ragged(*_gather(values, starts[batch], lengths[batch]), torch.from_numpy(is_present[batch]))
-            for batch in batches
-        ]
+        values_T, offsets = _gather(values, starts, lengths)
+        all_present = torch.from_numpy(is_present)
+        batches = []
+        for start in range(0, places, batch_size):
+            stop = start + batch_size
+            first, last = int(offsets[start]), int(offsets[stop])
+            offsets_B1 = offsets[start : stop + 1] - first
+            batches.append(Ragged(values_T[first:last], offsets_B1, all_present[start:stop]))
+        return batches
 
 
 @dataclass
