@@ -67,17 +67,24 @@ def plan_rows(bench: Bench) -> FeedPlan:
 
 
 def compare_epochs(bench: Bench, plan: FeedPlan, *, columns: tuple[str, ...], mixing: Mixing, peer: Any) -> Comparison:
-    """Verify an epoch of both sides value by value, then compare how long they take."""
+    """Verify an epoch of both sides value by value, then compare how long they take; ours runs as it does in a rank."""
     expected = expected_epoch(plan, columns)
-    loader = make_loader(plan, columns=columns, mixing=mixing)
-    require_equal("the feed", read_epoch(loader, checked=True), expected)
+    process = bench.peer("feed_process", name="feed_process_alone")
+    process.call("open_loader", {"plan": plan.to_json(), "columns": columns, "mixing": mixing})
+
+    def read_ours(*, checked: bool = False) -> Epoch:
+        return Epoch(**process.call("read_rows", {"checked": checked}))
+
+    require_equal("the feed", read_ours(checked=True), expected)
 
     def verify(ours: Epoch, theirs: Epoch | None) -> None:
         for side, found in (("the feed", ours), ("the peer", theirs)):
             if found is not None:
                 require_equal(side, found, Epoch(expected.rows, expected.ids))
 
-    return bench.compare(lambda: read_epoch(loader), peer, verify=verify)
+    comparison = bench.compare(read_ours, peer, verify=verify)
+    process.close()
+    return comparison
 
 
 def against_scan(bench: Bench, *, mixing: Mixing, key: str, is_mapped: bool = False) -> Mapping[str, Reading]:

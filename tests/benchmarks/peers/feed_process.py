@@ -1,8 +1,9 @@
-"""kinfolk's feed in a process of its own: for memory, for ranks, and for a training on one thread."""
+"""kinfolk's feed in a process of its own, as in a rank: for epochs, memory, ranks, and a training on one thread."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from serving import serve
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from kinfolk.feed.batches import Batch
+from kinfolk.feed.loader import FeedLoader
 from kinfolk.feed.order import Shard
 from kinfolk.feed.process import settle_process
 from kinfolk.feed.snapshot import FeedPlan
-from tests.benchmarks._feed_sides import ALL, BATCH_SIZE, FLOATS, NARROW, make_loader
+from kinfolk.settings import Mixing
+from tests.benchmarks._feed_sides import ALL, BATCH_SIZE, FLOATS, NARROW, make_loader, read_epoch
 
 
 def read_status(name: str) -> int:
@@ -27,6 +30,20 @@ def read_status(name: str) -> int:
 # As ranks do.
 settle_process()
 BEFORE = read_status("VmHWM")
+
+
+LOADER: list[FeedLoader] = []
+
+
+def open_loader(plan: str, columns: list[str], mixing: Mixing) -> int:
+    """Make the loader that `read_rows` reads with; return the steps of its epochs."""
+    LOADER[:] = [make_loader(FeedPlan.from_json(plan), columns=tuple(columns), mixing=mixing)]
+    return LOADER[0].steps_per_epoch
+
+
+def read_rows(checked: bool) -> dict[str, float]:
+    """Read an epoch."""
+    return asdict(read_epoch(LOADER[0], checked=checked))
 
 
 def measure_memory(plan: str, epochs: int) -> dict[str, object]:
@@ -93,5 +110,12 @@ def train_frozen(plan: str, epochs: int) -> int:
 
 
 serve(
-    {"measure_memory": measure_memory, "first_batch": first_batch, "train_fed": train_fed, "train_frozen": train_frozen}
+    {
+        "open_loader": open_loader,
+        "read_rows": read_rows,
+        "measure_memory": measure_memory,
+        "first_batch": first_batch,
+        "train_fed": train_fed,
+        "train_frozen": train_frozen,
+    }
 )
