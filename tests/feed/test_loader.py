@@ -253,6 +253,18 @@ def test_vectors_of_other_lengths_name_the_row_group(tmp_path):
         list(loader.epoch(1))
 
 
+def test_a_window_without_a_row_to_draw_is_not_laid_to_the_row_group_read_before(tmp_path):
+    rows = pa.table({"id": np.arange(20), "weight": np.repeat([0.0, 1.0, 0.0], [10, 5, 5])})
+    write_deltalake(str(tmp_path / "t"), rows, writer_properties=WriterProperties(max_row_group_size=10))
+    plan = plan_row_groups(pin_snapshot(str(tmp_path / "t")))
+    recipe = Recipe({"id": numbers}, seed=1, sampling=Weighted("weight"))
+    loader = make_loader(plan, Shard(0, 1, 5), recipe, settings=FeedSettings(window_row_groups=1))
+    with no_thread_left():
+        for epoch in range(1, 5):
+            with pytest.raises(DataError, match=r"^column weight allows no row"):
+                list(loader.epoch(epoch))
+
+
 def test_kept_batches_keep_their_rows(plan):
     loader = make_loader(plan, Shard(0, 1, 4), settings=FeedSettings(window_row_groups=1))
     kept = list(loader.epoch(1))

@@ -253,7 +253,11 @@ class WindowRun:
 
         Workers do it while they fill the window before, so that the trainer's thread need not.
         """
-        wanted = self._wanted if self.has_values() else []
+        try:
+            wanted = self._wanted if self.has_values() else []
+        except DataError:
+            # No row group of this window is to blame; it is said again where the next one is opened.
+            return _NOTHING
         return wanted[0].rows_A if self._inherits else _NOTHING
 
     def open(self, *, at_once: bool) -> bool:

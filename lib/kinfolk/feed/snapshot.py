@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -236,13 +237,12 @@ def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
     with ThreadPoolExecutor(_FOOTER_THREADS_HERE if is_here else _FOOTER_THREADS_AFAR) as threads:
         read = threads.map(lambda place: _read_footer(filesystem, root, snapshot.files[place]), wanted)
         footers = dict(zip(wanted, read, strict=True))
-    files = TableFiles(snapshot.root, snapshot.schema_json, snapshot.files)
-    described = [
-        _describe_row_group(snapshot, files, place, footer, index)
-        for place, footer in footers.items()
-        for index in range(footer.num_row_groups)
-    ]
-    files.close()
+    with closing(TableFiles(snapshot.root, snapshot.schema_json, snapshot.files)) as files:
+        described = [
+            _describe_row_group(snapshot, files, place, footer, index)
+            for place, footer in footers.items()
+            for index in range(footer.num_row_groups)
+        ]
     is_alike = set(alike)
     groups = [group for group in described if group.rows and group.file not in is_alike]
     groups += _describe_small_files(snapshot, alike, [group for group in described if group.file in is_alike])
