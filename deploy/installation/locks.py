@@ -31,6 +31,8 @@ PETASTORM_READERS = (
     "torch==2.12.1",
 )
 """Petastorm's own readers, a peer in benchmarks: they need an Arrow that kinfolk does not run on."""
+JOIN_PEERS = ("datasketch>=2,<3", "faiss-cpu==1.15.1", "numpy==2.4.6", "pyarrow==25.0.1")
+"""Peers of the similarity join in benchmarks; numpy and pyarrow as kinfolk has them."""
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 
 
@@ -81,7 +83,13 @@ def write_locks(*, upgrade: bool) -> None:
     if uv is None:
         raise SetupProblem("Locks are written with uv: run `make setup` first.")
     compile_lock(uv, "", "pyproject.toml", "--extra", "dev", lock=LOCKS / "requirements.txt", upgrade=upgrade)
-    named = {"uv": UV, "horovod-tools": HOROVOD_TOOLS, "horovod-nvcc": NVCC, "peers-petastorm": PETASTORM_READERS}
+    named = {
+        "uv": UV,
+        "horovod-tools": HOROVOD_TOOLS,
+        "horovod-nvcc": NVCC,
+        "peers-join": JOIN_PEERS,
+        "peers-petastorm": PETASTORM_READERS,
+    }
     for name, requirements in named.items():
         compile_lock(uv, "\n".join(requirements), "-", lock=LOCKS / f"{name}.txt", upgrade=upgrade)
     write_jar_lock()

@@ -72,7 +72,15 @@ def test_a_missing_client_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("client", ["npm", "pip"])
 def test_commands_ask_for_one_version_and_run_nothing_of_it(client: str, tmp_path: Path) -> None:
-    package = Package(client, "drawings", "1.0.0", "archive", "0")  # type: ignore[arg-type]
+    package = Package(client, "drawings", "1.0.0", "archive.whl", "0")  # type: ignore[arg-type]
     command = client_command(package, tmp_path)
     assert f"drawings{'@' if client == 'npm' else '=='}1.0.0" in command
     assert ("--ignore-scripts" if client == "npm" else "--only-binary=:all:") in command
+
+
+def test_of_a_source_archive_nothing_runs_before_its_checksum_is_compared(tmp_path: Path) -> None:
+    package = Package("pip", "drawings", "1.0.0", "drawings-1.0.0.tar.gz", "ab" * 32)
+    command = client_command(package, tmp_path)
+    assert "--require-hashes" in command
+    [requirement] = [option.partition("=")[2] for option in command if option.startswith("--requirement=")]
+    assert Path(requirement).read_text() == f"drawings==1.0.0 --hash=sha256:{package.sha256}\n"

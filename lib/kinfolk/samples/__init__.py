@@ -1,4 +1,4 @@
-"""The demo data (`fetch`), and generators with a planted truth (`generators`)."""
+"""The demo data (`fetch`), generators with a planted truth (`generators`), and what benchmarks read (`lookalikes`)."""
 
 from kinfolk.samples.fetch import fetch_samples, samples_folder
 

