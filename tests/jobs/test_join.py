@@ -22,11 +22,13 @@ from kinfolk.run import Outcome, run_job
 from kinfolk.settings import Settings
 from kinfolk.similarity.oracle import OracleJoin, join_by_brute_force
 from kinfolk.tables.catalog import (
+    GROUP_EVENTS,
     ITEM_COPIES,
     ITEM_EMBEDDINGS,
     ITEM_GROUPS,
     ITEM_NEIGHBORS,
     JOB_RUNS,
+    JOIN_AUDITS,
     REJECTED_ROWS,
     SIMILAR_PAIRS,
 )
@@ -64,7 +66,7 @@ def read_content(lake: str, table: Table) -> list[dict[str, Any]]:
 
 
 def read_versions(lake: str) -> dict[str, int]:
-    return {table.name: Lake(lake).snapshot(table).version for table in JOB.writes}
+    return {table.name: Lake(lake).snapshot(table).version for table in JOB.writes if table is not JOIN_AUDITS}
 
 
 def as_oracle(lake: str) -> OracleJoin:
@@ -85,7 +87,13 @@ def assert_close(found: OracleJoin, expected: OracleJoin) -> None:
     assert {key: similarity for key, (_, similarity) in found.neighbors.items()} == pytest.approx(
         similarities, abs=1e-12
     )
-    assert (found.copies, found.groups) == (expected.copies, expected.groups)
+    assert found.copies == expected.copies
+    # A group's name is kept from night to night, so that only its members can be told from the pairs.
+    assert find_members(found.groups) == find_members(expected.groups)
+
+
+def find_members(groups: dict[str, str]) -> set[frozenset[str]]:
+    return {frozenset(item for item in groups if groups[item] == name) for name in groups.values()}
 
 
 def find_by_brute_force(embeddings: pa.Table, settings: Settings) -> OracleJoin:
@@ -105,6 +113,12 @@ def test_the_tables_hold_what_brute_force_finds_and_follow_the_embeddings(
     assert_close(as_oracle(lake), expected)
     sizes = {row["item_id"]: row["group_size"] for row in read_content(lake, ITEM_GROUPS)}
     assert sizes == {item: list(expected.groups.values()).count(group) for item, group in expected.groups.items()}
+    (audit,) = read_content(lake, JOIN_AUDITS)
+    assert (audit["plan"], audit["recall"], audit["pairs"]) == ("exact", 1.0, len(expected.pairs))
+    events = read_content(lake, GROUP_EVENTS)
+    assert {event["event"] for event in events} == {"created"}
+    assert {event["group_id"] for event in events} == set(expected.groups.values())
+    first_groups = as_oracle(lake).groups
 
     versions = read_versions(lake)
     assert go(settings, spark).status == "skipped"
@@ -120,6 +134,18 @@ def test_the_tables_hold_what_brute_force_finds_and_follow_the_embeddings(
     go(stricter, spark)
     is_left = pc.is_in(images["item_id"], pa.array(sorted(rows.keys() - {zero, short})))
     assert_close(as_oracle(lake), find_by_brute_force(images.filter(is_left), stricter))
+    # Told in words, the events of the night lead from the groups before to the groups after it.
+    latest = Lake(lake).read(JOB_RUNS).sort_by("started_at").to_pylist()[-1]["run_id"]
+    told = [event for event in read_content(lake, GROUP_EVENTS) if event["join_run_id"] == latest]
+    assert told
+    counts = {name: list(first_groups.values()).count(name) for name in first_groups.values()}
+    for event in told:
+        sign = -1 if event["event"] in ("shrunk", "dissolved") else 1
+        counts[event["group_id"]] = counts.get(event["group_id"], 0) + sign * event["items"]
+    groups = as_oracle(lake).groups
+    assert {name: count for name, count in counts.items() if count} == {
+        name: list(groups.values()).count(name) for name in groups.values()
+    }
     rejected = {json.loads(row["row_key"])["item_id"]: row["reason"] for row in read_content(lake, REJECTED_ROWS)}
     assert rejected == {zero: "zero_vector", short: "wrong_length"}
 

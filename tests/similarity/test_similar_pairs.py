@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from kinfolk.errors import DataError
-from kinfolk.settings import JoinSettings
+from kinfolk.settings import JoinSettings, TokenSettings
+from kinfolk.similarity.cluster import TASKS_A_CORE
 from kinfolk.similarity.copies import expand_pairs
-from kinfolk.similarity.groups import connect_groups
 from kinfolk.similarity.join import similar_pairs
 from kinfolk.similarity.oracle import OracleJoin, cosine, join_by_brute_force
+from kinfolk.similarity.task import SideCount
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -36,14 +38,13 @@ def as_frame(spark: SparkSession, vectors: dict[str, list[float] | None]) -> Dat
 def collect(items: DataFrame, join: JoinSettings) -> tuple[OracleJoin, int]:
     """What the join found, in the oracle's shape, and how many tasks it took."""
     with closing(similar_pairs(items, settings=join)) as result:
-        groups = connect_groups(result.pairs, result.copies)
         found = OracleJoin(
             pairs={(row.left_id, row.right_id): row.similarity for row in result.pairs.collect()},
             neighbors={
                 (row.item_id, row["rank"]): (row.neighbor_id, row.similarity) for row in result.neighbors.collect()
             },
             copies={row.item_id: row.representative_id for row in result.copies.collect()},
-            groups={row.item_id: row.group_id for row in groups.collect()},
+            groups={},
         )
         return found, result.audit.tasks
 
@@ -52,11 +53,68 @@ def test_one_task_and_many_find_what_brute_force_finds(spark: SparkSession, vect
     expected = join_by_brute_force(vectors, settings=JoinSettings(threshold=0.95, neighbors=4))
     assert expected.copies
     assert expected.pairs
-    assert len(set(expected.groups.values())) > 1
     items = as_frame(spark, vectors).repartition(3)
-    for one_task_rows, tasks in ((50_000, 1), (0, 5)):
+    for one_task_rows, tasks in ((None, 1), (0, TASKS_A_CORE * 2)):
         join = JoinSettings(threshold=0.95, neighbors=4, block_rows=30, one_task_rows=one_task_rows)
-        assert collect(items, join) == (expected, tasks)
+        assert collect(items, join) == (replace(expected, groups={}), tasks)
+
+
+@pytest.mark.parametrize("one_task_rows", [50_000, 0])
+def test_another_table_is_joined_with_its_own_copies_and_rejects(
+    spark: SparkSession, vectors: dict[str, list[float]], one_task_rows: int
+) -> None:
+    left, right = dict(list(vectors.items())[:90]), dict(list(vectors.items())[60:])
+    join = JoinSettings(measure="euclidean", threshold=1.0, neighbors=2, one_task_rows=one_task_rows)
+    expected = join_by_brute_force(left, right, settings=join)
+    frames = as_frame(spark, left | {"none": None}), as_frame(spark, right | {"longer": [1.0] * 6})
+    with closing(similar_pairs(*frames, settings=join)) as result:
+        found = {(row.left_id, row.right_id): row.similarity for row in result.pairs.collect()}
+        neighbors = {(r.item_id, r["rank"]): (r.neighbor_id, r.similarity) for r in result.neighbors.collect()}
+        copies = {(row.side, row.item_id) for row in result.copies.collect()}
+        rejected = {(row.side, row.item_id, row.reject_reason) for row in result.rejected.collect()}
+    assert (found, neighbors) == (expected.pairs, expected.neighbors)
+    assert {item for side, item in copies if side == "left"} == set(expected.copies)
+    assert {side for side, _ in copies} == {"left", "right"}
+    assert rejected == {("left", "none", "missing_vector"), ("right", "longer", "wrong_length")}
+    assert result.audit.items == 90 + 140 + 2
+
+
+@pytest.mark.parametrize("one_task_rows", [50_000, 0])
+def test_below_full_recall_the_audit_says_how_much_was_found(spark: SparkSession, one_task_rows: int) -> None:
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((100, 12))[random.integers(0, 100, 2000)] + random.standard_normal((2000, 12)) * 0.4
+    items = {f"{place:04d}": row.tolist() for place, row in enumerate(rows.astype(np.float32))}
+    wanted = {"threshold": 0.9, "neighbors": 5, "probes": 500, "one_task_rows": one_task_rows}
+    with closing(similar_pairs(as_frame(spark, items), settings=JoinSettings(**wanted))) as exact:
+        assert (exact.audit.plan, exact.audit.is_exact) == ("exact", True)
+        truth = {(r.item_id, r.neighbor_id) for r in exact.neighbors.collect()}
+    approximate = JoinSettings(recall=0.95, plan="cells", **wanted)
+    with closing(similar_pairs(as_frame(spark, items), settings=approximate)) as result:
+        audit = result.audit
+        found = {(r.item_id, r.neighbor_id) for r in result.neighbors.collect()}
+    share = len(found & truth) / len(truth)
+    assert (audit.plan, audit.recall.probes, audit.tasks > 1) == ("cells", 500, one_task_rows == 0)
+    assert 0.93 < share < 1
+    assert audit.recall.low - 0.01 < share < audit.recall.high + 0.03
+
+
+def test_raw_texts_are_joined_as_sets_of_their_words(spark: SparkSession) -> None:
+    texts = {"a": "one two three four", "b": "One, two - THREE four!", "c": "two three four five", "d": "", "e": None}
+    items = spark.createDataFrame(list(texts.items()), "item_id string, text string")
+    join = JoinSettings(measure="jaccard", threshold=0.6, neighbors=1, tokens=TokenSettings(length=1))
+    with closing(similar_pairs(items, settings=join)) as result:
+        assert [tuple(row) for row in result.pairs.collect()] == [("a", "c", 0.6)]
+        assert [(r.item_id, r.representative_id) for r in result.copies.collect()] == [("b", "a")]
+        assert {(r.item_id, r.reject_reason) for r in result.rejected.collect()} == {
+            ("d", "empty_set"),
+            ("e", "missing_value"),
+        }
+
+
+def test_a_frame_without_what_is_compared_is_refused(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([("a", "x")], "item_id string, title string")
+    with pytest.raises(DataError, match="columns are item_id, title; a join under jaccard needs item_id and text or"):
+        similar_pairs(frame, settings=JoinSettings(measure="jaccard"))
 
 
 def test_expanded_to_all_copies_the_pairs_are_those_of_all_items(
@@ -70,7 +128,7 @@ def test_expanded_to_all_copies_the_pairs_are_those_of_all_items(
         if left < right and (similarity := cosine(first[left], first[right])) >= 0.9
     }
     with closing(similar_pairs(as_frame(spark, first), settings=JoinSettings(threshold=0.9))) as result:
-        assert result.audit.copies
+        assert result.audit.left.copies
         found = expand_pairs(result.pairs, result.copies).collect()
     assert len(found) == len(expected)
     assert {(row.left_id, row.right_id): row.similarity for row in found} == expected
@@ -80,7 +138,7 @@ def test_every_item_is_accounted_for(spark: SparkSession) -> None:
     items = as_frame(spark, {"a": [1.0, 0.0], "b": [1.0, 0.0], "c": [0.0, 1.0], "bad": [0.0, 0.0], "none": None})
     with closing(similar_pairs(items, settings=JoinSettings())) as result:
         audit = result.audit
-        assert (audit.items, audit.distinct, audit.copies, audit.rejected) == (5, 2, 1, 2)
+        assert audit.left == SideCount(items=5, distinct=2, copies=1, rejected=2)
         assert sorted((row.item_id, row.reject_reason) for row in result.rejected.collect()) == [
             ("bad", "zero_vector"),
             ("none", "missing_vector"),
@@ -90,7 +148,8 @@ def test_every_item_is_accounted_for(spark: SparkSession) -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_nothing_to_join(spark: SparkSession, count: int) -> None:
     items = as_frame(spark, {"only": [1.0, 2.0]}).limit(count)
-    assert collect(items, JoinSettings()) == (OracleJoin({}, {}, {}, {}), 1)
+    for one_task_rows in (50_000, 0):
+        assert collect(items, JoinSettings(one_task_rows=one_task_rows))[0] == OracleJoin({}, {}, {}, {})
 
 
 @pytest.mark.parametrize("one_task_rows", [50_000, 0])
@@ -100,14 +159,3 @@ def test_more_pairs_than_the_budget_stop_the_join(spark: SparkSession, one_task_
     join = JoinSettings(threshold=0.5, max_pairs=1000, block_rows=50, one_task_rows=one_task_rows)
     with pytest.raises(DataError, match=r"similarity\.max_pairs allows 1,000.*Raise similarity\.threshold"):
         similar_pairs(items, settings=join)
-
-
-def test_the_budget_stops_a_task_long_before_its_last_pair() -> None:
-    """A tile of 10 x 10 may go beyond the budget; 200 items have 19,900 pairs."""
-    from kinfolk.similarity.join import _join_task
-    from kinfolk.similarity.vectors import ItemVectors
-
-    rows = (np.random.default_rng(0).random((200, 3)) + 1).astype(np.float32)
-    items = ItemVectors(pa.array([f"{place:03d}" for place in range(200)]), rows)
-    join = JoinSettings(threshold=0.5, max_pairs=1, block_rows=10, neighbors=0)
-    assert 1 < sum(batch.num_rows for batch in _join_task(items, slice(None), join)) <= 100

@@ -4,15 +4,13 @@ import pyarrow as pa
 import pytest
 
 from kinfolk.errors import DataError
-from kinfolk.similarity.vectors import collapse_copies, read_vectors
+from kinfolk.similarity.vectors.items import collapse_copies, read_vectors
 
 NAN, INFINITY = float("nan"), float("inf")
 
 
 def make_items(rows: dict[str, list[float | None] | None]) -> pa.Table:
-    return pa.table(
-        {"item_id": pa.array(rows, pa.string()), "embedding": pa.array(rows.values(), pa.list_(pa.float32()))}
-    )
+    return pa.table({"item_id": pa.array(rows, pa.string()), "value": pa.array(rows.values(), pa.list_(pa.float32()))})
 
 
 def test_what_cannot_be_compared_is_rejected_with_its_reason() -> None:

@@ -1,75 +1,148 @@
-"""Find similar pairs, nearest neighbours, identical items and groups among the embeddings of one modality.
+"""Find similar pairs, nearest neighbours, identical items and groups among embeddings of one modality, or texts.
 
-Everything is computed before anything is written. Then item_copies comes first, since pairs and neighbours speak of
-representatives only and are read through it; similar_pairs and item_neighbors follow, and item_groups last. A kill in
-between leaves each table whole, the first of them new and the others as they were; the next run finds the first ones as
-they should be, leaves them alone, and writes the others.
+Under a measure of vectors (cosine, euclidean, inner_product) the embeddings of `similarity.modality` are joined, under
+a measure of sets (jaccard, containment, overlap) the texts of clean_items.
+
+Everything is computed before anything is written. Then join_audits and group_events come first, which say what the run
+did; item_copies next, since pairs and neighbours speak of representatives only and are read through it; similar_pairs
+and item_neighbors follow, and item_groups last. A kill in between leaves each table whole, the first of them new and
+the others as they were; the next run finds the first ones as they should be, leaves them alone, and writes the others.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from kinfolk.errors import DataError
 from kinfolk.run import Job, Pending, Run
-from kinfolk.similarity.groups import connect_groups
-from kinfolk.similarity.join import JoinAudit, similar_pairs
-from kinfolk.tables.catalog import ITEM_COPIES, ITEM_EMBEDDINGS, ITEM_GROUPS, ITEM_NEIGHBORS, SIMILAR_PAIRS
+from kinfolk.settings import JoinSettings
+from kinfolk.similarity.groups.connect import connect_groups
+from kinfolk.similarity.items import compares_vectors
+from kinfolk.similarity.join import JoinAudit, JoinResult, similar_pairs
+from kinfolk.tables.catalog import (
+    CLEAN_ITEMS,
+    GROUP_EVENTS,
+    ITEM_COPIES,
+    ITEM_EMBEDDINGS,
+    ITEM_GROUPS,
+    ITEM_NEIGHBORS,
+    JOIN_AUDITS,
+    SIMILAR_PAIRS,
+)
+from kinfolk.tables.contract import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
 def join(run: Run) -> None:
-    """Write item_copies, similar_pairs, item_neighbors and item_groups."""
+    """Write join_audits, group_events, item_copies, similar_pairs, item_neighbors and item_groups."""
+    settings = run.settings.similarity
+    source, items = read_items(run)
+    scratch = f"{run.folder('staging')}/join"
+    with ExitStack() as open_frames:
+        found = open_frames.enter_context(closing(similar_pairs(items, settings=settings, scratch=scratch)))
+        check_items(run, source, found.audit)
+        run.note(describe(found.audit))
+        previous = run.previous(ITEM_GROUPS)
+        connected = connect_groups(found.pairs, found.copies, settings=settings.groups, previous=previous)
+        open_frames.enter_context(closing(connected))
+        results = (
+            stage_copies(run, source, found),
+            run.stage(SIMILAR_PAIRS, found.pairs),
+            run.stage(ITEM_NEIGHBORS, found.neighbors),
+            run.stage(ITEM_GROUPS, connected.groups),
+        )
+        run.record(JOIN_AUDITS, tell_audit(found.audit, settings))
+        run.record(GROUP_EVENTS, connected.events)
+        run.commit(*results)
+
+
+def read_items(run: Run) -> tuple[Table, DataFrame]:
+    """What is compared, and the table that it comes from."""
     from pyspark.sql import functions as F
 
     settings = run.settings.similarity
-    vectors = run.read(ITEM_EMBEDDINGS).where(F.col("modality") == settings.modality)
-    with closing(similar_pairs(vectors, settings=settings)) as found:
-        check_modality(run, found.audit)
-        run.note(describe(found.audit))
-        groups = connect_groups(found.pairs, found.copies)
-        rejected = found.rejected.withColumn("modality", F.lit(settings.modality))
-        run.commit(
-            stage_copies(run, found.copies.unionByName(rejected, allowMissingColumns=True), found.audit),
-            run.stage(SIMILAR_PAIRS, found.pairs),
-            run.stage(ITEM_NEIGHBORS, found.neighbors),
-            run.stage(ITEM_GROUPS, groups),
-        )
+    if compares_vectors(settings):
+        embeddings = run.read(ITEM_EMBEDDINGS)
+        return ITEM_EMBEDDINGS, embeddings.where(F.col("modality") == settings.modality)
+    return CLEAN_ITEMS, run.read(CLEAN_ITEMS).where(F.col("text").isNotNull()).select("item_id", "text")
 
 
-def stage_copies(run: Run, copies: DataFrame, audit: JoinAudit) -> Pending:
+def stage_copies(run: Run, source: Table, found: JoinResult) -> Pending:
     """Stage the copies, and with them the rejected items: neither takes part in a pair."""
-    rows_in = audit.items - audit.distinct
-    return run.stage(ITEM_COPIES, copies, origin=ITEM_EMBEDDINGS, rows_in=rows_in, rows_seen=audit.items)
+    from pyspark.sql import functions as F
+
+    count = found.audit.left
+    rows = found.copies.unionByName(found.rejected, allowMissingColumns=True).drop("side")
+    if source is ITEM_EMBEDDINGS:
+        rows = rows.withColumn("modality", F.lit(run.settings.similarity.modality))
+    rows_in = count.items - count.distinct
+    return run.stage(ITEM_COPIES, rows, origin=source, rows_in=rows_in, rows_seen=count.items)
 
 
-def check_modality(run: Run, audit: JoinAudit) -> None:
-    """Raise DataError where there are embeddings, but none of the modality to be joined."""
-    if run.rows(ITEM_EMBEDDINGS) and not audit.items:
-        modality = run.settings.similarity.modality
+def check_items(run: Run, source: Table, audit: JoinAudit) -> None:
+    """Raise DataError where there are items, but none that the settings want to be joined."""
+    if not run.rows(source) or audit.items:
+        return
+    if source is CLEAN_ITEMS:
         raise DataError(
-            f"item_embeddings has {run.rows(ITEM_EMBEDDINGS):,} rows, none of them of modality {modality}; choose "
-            f"another with --set similarity.modality=NAME, or embed with {modality} among embedding.modalities"
+            f"clean_items has {run.rows(source):,} rows, none of them with a text, which "
+            f"{run.settings.similarity.measure} compares; choose cosine with --set similarity.measure=cosine"
         )
+    modality = run.settings.similarity.modality
+    raise DataError(
+        f"item_embeddings has {run.rows(source):,} rows, none of them of modality {modality}; choose another with "
+        f"--set similarity.modality=NAME, or embed with {modality} among embedding.modalities"
+    )
 
 
 def describe(audit: JoinAudit) -> str:
     """One line of progress."""
     tasks = "one task" if audit.tasks == 1 else f"{audit.tasks} tasks"
-    return (
-        f"  {audit.items:,} items: {audit.distinct:,} distinct, {audit.copies:,} copies, {audit.rejected:,} rejected; "
-        f"{audit.pairs:,} similar pairs, found in {tasks}"
+    count = audit.left
+    recall = (
+        "" if audit.is_exact else f", recall {audit.recall.value:.3f} ({audit.recall.low:.3f}-{audit.recall.high:.3f})"
     )
+    return (
+        f"  {count.items:,} items: {count.distinct:,} distinct, {count.copies:,} copies, {count.rejected:,} rejected; "
+        f"{audit.pairs:,} similar pairs, found by {audit.plan} in {tasks}{recall}"
+    )
+
+
+def tell_audit(audit: JoinAudit, settings: JoinSettings) -> pa.Table:
+    """The row of join_audits."""
+    count, recall = audit.left, audit.recall
+    row = {
+        "measure": audit.measure,
+        "threshold": settings.threshold,
+        "neighbors_wanted": settings.neighbors,
+        "plan": audit.plan,
+        "items": count.items,
+        "distinct": count.distinct,
+        "copies": count.copies,
+        "rejected": count.rejected,
+        "pairs": audit.pairs,
+        "neighbors": audit.neighbors,
+        "recall": recall.value,
+        "recall_low": recall.low,
+        "recall_high": recall.high,
+        "probes": recall.probes,
+        "tasks": audit.tasks,
+    }
+    schema = JOIN_AUDITS.arrow_schema()
+    return pa.Table.from_pylist([row], schema=pa.schema([schema.field(name) for name in row]))
 
 
 JOB = Job(
     "join",
     join,
     reads=(ITEM_EMBEDDINGS,),
-    writes=(ITEM_COPIES, SIMILAR_PAIRS, ITEM_NEIGHBORS, ITEM_GROUPS),
+    optional_reads=(CLEAN_ITEMS,),
+    writes=(JOIN_AUDITS, GROUP_EVENTS, ITEM_COPIES, SIMILAR_PAIRS, ITEM_NEIGHBORS, ITEM_GROUPS),
     sections=("similarity",),
     needs="items",
 )

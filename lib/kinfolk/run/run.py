@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from kinfolk.errors import NotFoundError
 from kinfolk.run.job import Job
 from kinfolk.run.progress import print_note
@@ -17,7 +19,6 @@ from kinfolk.tables.contract import Table
 from kinfolk.tables.lake import Lake, Snapshot
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
     from kinfolk.tracking import ModelVersion, Tracker
@@ -95,6 +96,13 @@ class Run:
         pinned = self.snapshot(table)
         return self.spark.read.format("delta").option("versionAsOf", pinned.version).load(pinned.path)
 
+    def previous(self, table: Table) -> DataFrame | None:
+        """What the job's own table held before this run; None where there was nothing."""
+        found = self.lake.snapshot_before(table, self.run_id)
+        if found is None:
+            return None
+        return self.spark.read.format("delta").option("versionAsOf", found.version).load(found.path)
+
     def frame(self, rows: pa.Table) -> DataFrame:
         """A small Arrow table as a DataFrame."""
         return self.spark.createDataFrame(rows)
@@ -164,6 +172,25 @@ class Run:
         if not is_equal:
             delta.commit_replace(staged, table, self.lake, self._stamp(), where)
         return self._remember(table, staged.rejected, is_changed=not is_equal)
+
+    def record(self, table: Table, rows: pa.Table) -> Written:
+        """Write down what this run has to say of itself, in the place of what an earlier attempt wrote.
+
+        The rows lack the columns that tell the run. They are few, so that Spark is not asked.
+        """
+        (column,) = table.slice_by
+        stamp = {column: self.run_id, "run_id": self.run_id, "updated_at": self.started_at}
+        for name, value in stamp.items():
+            field = table.arrow_schema().field(name)
+            rows = rows.append_column(field, pa.repeat(pa.scalar(value, field.type), rows.num_rows))
+        before = self.lake.read(table, [column], [(column, "=", self.run_id)]) if self.lake.exists(table) else rows
+        is_changed = bool(rows.num_rows or before.num_rows)
+        if is_changed:
+            writer = {"job": self.job.name, "run_id": self.run_id}
+            self.lake.replace_rows(table, rows.select(table.column_names), f"{column} = '{self.run_id}'", writer=writer)
+        else:
+            self.lake.prepare(table)
+        return self._remember(table, 0, is_changed=is_changed)
 
     def _stage(self, table: Table, frame: DataFrame, name: str | None = None) -> delta.Staged:
         self.lake.prepare(table)

@@ -7,7 +7,15 @@ from kinfolk.settings.ingest import EventSource, FileSource, IngestSettings, Ite
 from kinfolk.settings.learning import EmbeddingSettings, LearningSettings, Modality
 from kinfolk.settings.report import ReportSettings
 from kinfolk.settings.section import Section
-from kinfolk.settings.similarity import JoinSettings
+from kinfolk.settings.similarity import (
+    GroupSettings,
+    JoinPlan,
+    JoinSettings,
+    Measure,
+    SetMeasure,
+    TokenSettings,
+    VectorMeasure,
+)
 from kinfolk.settings.storage import LakeSettings, LimitSettings, SparkSettings, TrackingSettings
 from kinfolk.settings.tree import Settings, load_settings
 
@@ -19,20 +27,26 @@ __all__ = [
     "FeatureSettings",
     "FeedSettings",
     "FileSource",
+    "GroupSettings",
     "IngestSettings",
     "ItemSource",
+    "JoinPlan",
     "JoinSettings",
     "LakeSettings",
     "LearningSettings",
     "LimitSettings",
+    "Measure",
     "Mixing",
     "Modality",
     "Remainder",
     "ReportSettings",
     "Section",
+    "SetMeasure",
     "Settings",
     "SourceSettings",
     "SparkSettings",
+    "TokenSettings",
     "TrackingSettings",
+    "VectorMeasure",
     "load_settings",
 ]

@@ -1,1 +1,1 @@
-"""What resembles what: exact cosine joins, nearest neighbours, identical items, and the groups they form."""
+"""What resembles what: pairs, nearest neighbours, identical items, and the groups they form."""

@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-from threadpoolctl import threadpool_limits
-
-from kinfolk.errors import DataError
+from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import JoinSettings
-from kinfolk.similarity.product import Links, Vectors, join_rows, split_rows
-from kinfolk.similarity.vectors import ItemVectors, collapse_copies, read_vectors
+from kinfolk.similarity.cluster import is_one_machine, read_found, run_tasks
+from kinfolk.similarity.items import compares_vectors
+from kinfolk.similarity.recall import CERTAIN, Recall
+from kinfolk.similarity.task import SCHEMAS, Report, SideCount
 
 if TYPE_CHECKING:
-    from pyspark import Broadcast
     from pyspark.sql import DataFrame, SparkSession
-
-_LINKS = pa.schema(
-    [("rank", pa.int32()), ("left_id", pa.string()), ("right_id", pa.string()), ("similarity", pa.float64())]
-)
-_LINKS_DDL = "rank int, left_id string, right_id string, similarity double"
-
-# Rows of a result that travel to the JVM at a time.
-_BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True)
 class JoinAudit:
-    """How many items came, and what became of them: items = distinct + copies + rejected."""
+    """What a join was given, how it went about it, and what it found.
 
-    items: int
-    distinct: int
-    copies: int
-    rejected: int
+    `recall` is measured where the plan may miss something. `seconds` says how long each step took, of several tasks the
+    slowest one.
+    """
+
+    measure: str
+    plan: str
+    left: SideCount
+    right: SideCount | None
     pairs: int
+    neighbors: int
+    recall: Recall
     tasks: int
+    threads: int
+    seconds: dict[str, float]
+
+    @property
+    def items(self) -> int:
+        """Items of both sides."""
+        return self.left.items + (self.right.items if self.right else 0)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing can have been missed."""
+        return self.recall == CERTAIN
 
 
 @dataclass(frozen=True)
 class JoinResult:
     """What a join found.
 
-    `pairs`: left_id < right_id, similarity (exact cosine). `neighbors`: item_id, rank (from 1), neighbor_id,
-    similarity. `copies`: item_id, representative_id; copies take no part in pairs and neighbours, their representative
-    does. `rejected`: item_id, reject_reason, reject_detail. The frames stay in Spark's storage until `close`.
+    `pairs`: left_id, right_id, similarity; in a join with itself left_id < right_id. `neighbors`: item_id, rank (from
+    1), neighbor_id, similarity. `copies`: side, item_id, representative_id; copies take no part in pairs and
+    neighbours, their representative does. `rejected`: side, item_id, reject_reason, reject_detail. A side is "left" or
+    "right"; a join with itself has only the left one. The frames are read from files that `close` removes.
     """
 
     pairs: DataFrame
@@ -56,90 +67,89 @@ class JoinResult:
     close: Callable[[], None]
 
 
-def similar_pairs(items: DataFrame, *, settings: JoinSettings) -> JoinResult:
-    """Join items (item_id, embedding) with each other, exactly.
+def similar_pairs(
+    left: DataFrame, right: DataFrame | None = None, *, settings: JoinSettings, scratch: str | None = None
+) -> JoinResult:
+    """Join items with themselves, or with those of another frame.
 
-    The rows are collected once, checked, freed of copies and broadcast; tasks then multiply blocks of rows. Up to
-    `settings.one_task_rows` items one task does it all. Raises DataError where an id comes twice, or where more pairs
-    reach the threshold than `settings.max_pairs`; nothing has been written then.
+    A frame has item_id and what is compared: embedding (array of floats) under a measure of vectors, text (string) or
+    tokens (array of strings or integers) under a measure of sets. `scratch` is a folder that the driver and all
+    executors reach, for results on their way; on one machine a temporary one serves.
+
+    Raises DataError where an id comes twice, and where more pairs reach the threshold than `settings.max_pairs`.
     """
-    spark = items.sparkSession
-    table = items.select("item_id", "embedding").toArrow()
-    found, rejected = read_vectors(table)
-    distinct, copies = collapse_copies(found)
-    tasks = _count_tasks(len(distinct.ids), spark, settings)
-    shipped = spark.sparkContext.broadcast(distinct)
-    links = _spread(spark, tasks, shipped, settings).persist()
-
-    def close() -> None:
-        links.unpersist()
-        shipped.destroy()
-
-    pairs = links.where("rank = 0").select("left_id", "right_id", "similarity")
+    spark = left.sparkSession
+    rows = _select_rows(left, right, settings)
+    folder, remove = _open_scratch(spark, scratch)
     try:
-        pair_count = pairs.count()
-        _check_budget(pair_count, settings)
+        count = left.count() + (right.count() if right is not None else 0)
+        reports = run_tasks(rows, count, settings, folder, is_self_join=right is None)
+        audit = _add_up(reports, settings)
+        _check_budget(audit, settings)
+        frames = {kind: read_found(spark, kind, reports) for kind in SCHEMAS}
     except BaseException:
-        close()
+        remove()
         raise
-    return JoinResult(
-        pairs=pairs,
-        neighbors=links.where("rank > 0").selectExpr(
-            "left_id AS item_id", "rank", "right_id AS neighbor_id", "similarity"
-        ),
-        copies=spark.createDataFrame(copies),
-        rejected=spark.createDataFrame(rejected),
-        audit=JoinAudit(table.num_rows, len(distinct.ids), copies.num_rows, rejected.num_rows, pair_count, tasks),
-        close=close,
+    return JoinResult(**frames, audit=audit, close=remove)
+
+
+def _open_scratch(spark: SparkSession, scratch: str | None) -> tuple[str, Callable[[], None]]:
+    """The folder for results, and how to remove it; one that was given is left to its owner."""
+    if scratch is not None:
+        return scratch, lambda: None
+    if not is_one_machine(spark):
+        raise SettingsError(
+            f"the session runs on {spark.sparkContext.master}, whose executors may lie on other machines: give "
+            "scratch=, a folder that all of them reach"
+        )
+    folder = tempfile.mkdtemp(prefix="kinfolk-join-")
+    return folder, lambda: shutil.rmtree(folder, ignore_errors=True)
+
+
+def _select_rows(left: DataFrame, right: DataFrame | None, settings: JoinSettings) -> DataFrame:
+    """The rows of both sides: is_right, item_id, value."""
+    column = _value_column(left, settings)
+    rows = left.selectExpr("false AS is_right", "item_id", f"`{column}` AS value")
+    if right is None:
+        return rows
+    other = _value_column(right, settings)
+    return rows.union(right.selectExpr("true AS is_right", "item_id", f"`{other}` AS value"))
+
+
+def _value_column(frame: DataFrame, settings: JoinSettings) -> str:
+    """The column that is compared."""
+    allowed = ["embedding"] if compares_vectors(settings) else ["text", "tokens"]
+    there = [name for name in allowed if name in frame.columns]
+    if len(there) != 1 or "item_id" not in frame.columns:
+        raise DataError(
+            f"the columns are {', '.join(frame.columns)}; a join under {settings.measure} needs item_id and "
+            f"{' or '.join(allowed)}, one of them: rename or select"
+        )
+    return there[0]
+
+
+def _add_up(reports: list[Report], settings: JoinSettings) -> JoinAudit:
+    first = reports[0]
+    steps = {step for report in reports for step in report.seconds}
+    return JoinAudit(
+        measure=settings.measure,
+        plan=first.plan,
+        left=first.left,
+        right=first.right,
+        pairs=sum(report.pairs for report in reports),
+        neighbors=sum(report.neighbors for report in reports),
+        recall=first.recall,
+        tasks=len(reports),
+        threads=first.threads,
+        seconds={step: max(report.seconds.get(step, 0.0) for report in reports) for step in sorted(steps)},
     )
 
 
-def _count_tasks(rows: int, spark: SparkSession, settings: JoinSettings) -> int:
-    """One task for what one worker does in seconds, otherwise several a core, so that none waits long for the last."""
-    if rows <= settings.one_task_rows:
-        return 1
-    return max(1, min(len(split_rows(rows, settings.block_rows)), 4 * spark.sparkContext.defaultParallelism))
-
-
-def _spread(spark: SparkSession, tasks: int, shipped: Broadcast[ItemVectors], settings: JoinSettings) -> DataFrame:
-    """Give task t the blocks t, t + tasks, t + 2 * tasks, …: early blocks meet more others than late ones."""
-
-    def join_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for task in batch.column(0).to_pylist():
-                yield from _join_task(shipped.value, slice(task, None, tasks), settings)
-
-    return spark.range(0, tasks, 1, tasks).mapInArrow(join_blocks, _LINKS_DDL)
-
-
-def _join_task(items: ItemVectors, share: slice, settings: JoinSettings) -> Iterator[pa.RecordBatch]:
-    """Join one task's share of the blocks; stops early once its pairs alone exceed the budget."""
-    pairs = 0
-    vectors = Vectors(items.vectors_ND)
-    # Every task has a core to itself; more threads would take those of its neighbours.
-    with threadpool_limits(settings.threads):
-        for rows in split_rows(len(vectors), settings.block_rows)[share]:
-            for links in join_rows(vectors, rows, settings):
-                yield from _to_batches(items.ids, links)
-                pairs += int((links.rank_P == 0).sum())
-                if pairs > settings.max_pairs:
-                    return
-
-
-def _to_batches(ids: pa.StringArray, links: Links) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(links), _BATCH_ROWS):
-        part = slice(start, start + _BATCH_ROWS)
-        left, right = ids.take(pa.array(links.left_P[part])), ids.take(pa.array(links.right_P[part]))
-        # By position: Spark matches the columns of a batch with the schema in this order, not by name.
-        yield pa.record_batch(
-            [pa.array(links.rank_P[part]), left, right, pa.array(links.similarity_P[part])], schema=_LINKS
-        )
-
-
-def _check_budget(pairs: int, settings: JoinSettings) -> None:
-    if pairs > settings.max_pairs:
+def _check_budget(audit: JoinAudit, settings: JoinSettings) -> None:
+    if audit.pairs > settings.max_pairs:
         raise DataError(
-            f"at least {pairs:,} pairs have a cosine of {settings.threshold} or more; similarity.max_pairs allows "
-            f"{settings.max_pairs:,}. Nothing was written. Raise similarity.threshold, or similarity.max_pairs where "
-            "disk and time allow for it (a pair takes about 100 bytes while it is being sorted)"
+            f"at least {audit.pairs:,} pairs have a {settings.measure} similarity beyond the threshold of "
+            f"{settings.threshold}; similarity.max_pairs allows {settings.max_pairs:,}. Nothing was written. Raise "
+            "similarity.threshold, or similarity.max_pairs where disk and time allow for it (a pair takes about 100 "
+            "bytes while it is being sorted)"
         )

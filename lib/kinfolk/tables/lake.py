@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from kinfolk.errors import ContractError, LakeBusyError, NotFoundError, UnsupportedTableError
@@ -80,6 +80,20 @@ class Lake:
             table.name, self.path(table.name), str(opened.metadata().id), opened.version(), count_rows(opened)
         )
 
+    def snapshot_before(self, table: Table, run_id: str) -> Snapshot | None:
+        """The newest version that is not the work of this run; None where there is none with rows.
+
+        A run that compares its result with what stood before thus finds the same after it was killed between a commit
+        and its end.
+        """
+        if not self.exists(table):
+            return None
+        for commit in self.open(table).history():
+            if json.loads(commit.get("userMetadata") or "{}").get("run_id") != run_id:
+                found = self.snapshot(table, int(commit["version"]))
+                return found if found.rows else None
+        return None
+
     def read(
         self,
         table: Table,
@@ -100,16 +114,20 @@ class Lake:
             actions = actions.filter(pc.equal(actions.column(f"partition.{column}"), value))
         return int(pc.sum(actions.column("num_records")).as_py() or 0)
 
-    def replace_rows(self, table: Table, rows: pa.Table, predicate: str) -> None:
+    def replace_rows(
+        self, table: Table, rows: pa.Table, predicate: str, *, writer: dict[str, str] | None = None
+    ) -> None:
         """Put `rows` in the place of those that meet the predicate, as one commit; makes the table where it is not.
 
-        Raises LakeBusyError when other writers win again and again.
+        `writer`, the job and the run, stands in the commit as it does in Spark's. Raises LakeBusyError when other
+        writers win again and again.
         """
         rows = rows.cast(table.arrow_schema())
         for _ in range(_COMMIT_ATTEMPTS):
             try:
                 self.prepare(table)
-                write_deltalake(self._uri(table), rows, mode="overwrite", predicate=predicate)
+                said = CommitProperties(custom_metadata={"userMetadata": json.dumps(writer)}) if writer else None
+                write_deltalake(self._uri(table), rows, mode="overwrite", predicate=predicate, commit_properties=said)
                 return
             except CommitFailedError:
                 continue

@@ -11,7 +11,14 @@ from kinfolk.tables.catalog.items import (
     TRAINING_METRICS,
 )
 from kinfolk.tables.catalog.operations import JOB_RUNS, REJECTED_ROWS
-from kinfolk.tables.catalog.similarity import ITEM_COPIES, ITEM_GROUPS, ITEM_NEIGHBORS, SIMILAR_PAIRS
+from kinfolk.tables.catalog.similarity import (
+    GROUP_EVENTS,
+    ITEM_COPIES,
+    ITEM_GROUPS,
+    ITEM_NEIGHBORS,
+    JOIN_AUDITS,
+    SIMILAR_PAIRS,
+)
 from kinfolk.tables.contract import Table
 
 CATALOG: dict[str, Table] = {
@@ -30,6 +37,8 @@ CATALOG: dict[str, Table] = {
         ITEM_NEIGHBORS,
         ITEM_COPIES,
         ITEM_GROUPS,
+        GROUP_EVENTS,
+        JOIN_AUDITS,
         FREQUENT_ITEMSETS,
         ASSOCIATION_RULES,
         JOB_RUNS,
@@ -42,12 +51,14 @@ __all__ = [
     "CLEAN_EVENTS",
     "CLEAN_ITEMS",
     "FREQUENT_ITEMSETS",
+    "GROUP_EVENTS",
     "ITEM_COPIES",
     "ITEM_EMBEDDINGS",
     "ITEM_FEATURES",
     "ITEM_GROUPS",
     "ITEM_NEIGHBORS",
     "JOB_RUNS",
+    "JOIN_AUDITS",
     "RAW_EVENTS",
     "RAW_ITEMS",
     "REJECTED_ROWS",

@@ -7,13 +7,12 @@ SIMILAR_PAIRS = Table(
     name="similar_pairs",
     meaning=(
         "Pairs of items at least as similar as the threshold, each once; of identical items only the representative. "
-        "A pair of representatives stands for all pairs of their copies (item_copies), and an item and its copy have "
-        "similarity 1."
+        "A pair of representatives stands for all pairs of their copies (item_copies)."
     ),
     columns=(
         Column("left_id", "string", "the item whose id sorts first"),
         Column("right_id", "string", "the other item"),
-        Column("similarity", "double", "exact cosine of the two embeddings, -1 to 1"),
+        Column("similarity", "double", "how alike they are, exactly, under the measure in join_audits"),
         *RUN_COLUMNS,
     ),
     key=("left_id", "right_id"),
@@ -29,7 +28,7 @@ ITEM_NEIGHBORS = Table(
         Column("item_id", "string", "the item"),
         Column("rank", "int", "1 for the nearest"),
         Column("neighbor_id", "string", "its neighbour, a representative item"),
-        Column("similarity", "double", "exact cosine of the two embeddings, -1 to 1"),
+        Column("similarity", "double", "how alike they are, exactly, under the measure in join_audits"),
         *RUN_COLUMNS,
     ),
     key=("item_id", "rank"),
@@ -40,7 +39,7 @@ ITEM_NEIGHBORS = Table(
 
 ITEM_COPIES = Table(
     name="item_copies",
-    meaning="Items whose embedding equals that of another, and the item that stands for them in pairs and neighbours.",
+    meaning="Items that equal another, and the item that stands for them in pairs and neighbours.",
     columns=(
         Column("item_id", "string", "the item that is represented"),
         Column("representative_id", "string", "the first of the identical items, by id"),
@@ -54,15 +53,95 @@ ITEM_COPIES = Table(
 
 ITEM_GROUPS = Table(
     name="item_groups",
-    meaning="Groups of items connected by similar pairs or by being copies; items alone are left out.",
+    meaning=(
+        "Groups of items connected by similar pairs or by being copies, cut at their weakest links where they were too "
+        "large or their members too far apart; items alone are left out."
+    ),
     columns=(
         Column("item_id", "string", "the item"),
-        Column("group_id", "string", "the first item of the group, by id"),
+        Column(
+            "group_id", "string", "id of the group, which it keeps from run to run: an item it had when it was made"
+        ),
         Column("group_size", "bigint", "items in the group, 2 or more"),
+        Column(
+            "weakest_link",
+            "double",
+            "the similarity up to which, as a threshold, the group holds together; null for a group of copies",
+            nullable=True,
+        ),
+        Column(
+            "diameter",
+            "int",
+            "most pairs on the shortest way between two members, 1 or more; copies of one item are a pair as well",
+            # Only so that it can be added to a table that stands; every row that is written has it.
+            nullable=True,
+        ),
         *RUN_COLUMNS,
     ),
     key=("item_id",),
     checks={"at_least_two": "group_size >= 2"},
     sort_by=("group_id", "item_id"),
+    guards_rows=False,
+)
+
+GROUP_EVENTS = Table(
+    name="group_events",
+    meaning=(
+        "What each run of the join changed in item_groups: a row for each group and kind of change, none for a group "
+        "that stayed as it was. For each group of a run, items of created, split, merged and grown, less those of "
+        "shrunk and dissolved, are items_after - items_before."
+    ),
+    columns=(
+        Column("join_run_id", "string", "run of the join job"),
+        Column("group_id", "string", "the group"),
+        Column(
+            "event",
+            "string",
+            "created (of items that had no group), split (made of items that had another group), merged (items came "
+            "from other groups), grown (items came that had no group), shrunk (items went), dissolved (the id is given "
+            "up)",
+        ),
+        Column("items", "bigint", "items that came or went"),
+        Column("items_before", "bigint", "items of the group before the run, 0 for a new one"),
+        Column("items_after", "bigint", "items of the group after the run, 0 for one that is dissolved"),
+        Column("from_group_ids", "array<string>", "groups that the items came from, in order; empty where none"),
+        *RUN_COLUMNS,
+    ),
+    key=("join_run_id", "group_id", "event"),
+    checks={
+        "known_event": "event IN ('created', 'split', 'merged', 'grown', 'shrunk', 'dissolved')",
+        "some_items": "items >= 1",
+    },
+    slice_by=("join_run_id",),
+    guards_rows=False,
+)
+
+JOIN_AUDITS = Table(
+    name="join_audits",
+    meaning="How each run of the join went about it, and how much of the truth it found.",
+    columns=(
+        Column("join_run_id", "string", "run of the join job"),
+        Column(
+            "measure", "string", "cosine, euclidean (minus the distance), inner_product, jaccard, containment, overlap"
+        ),
+        Column("threshold", "double", "least similarity of a pair, for euclidean the greatest distance", nullable=True),
+        Column("neighbors_wanted", "int", "nearest neighbours kept of each item"),
+        Column("plan", "string", "exact, cells, prefix or minhash"),
+        Column("items", "bigint", "items that came: distinct ones, copies and rejected ones"),
+        Column("distinct", "bigint", "items that were compared"),
+        Column("copies", "bigint", "items that equal another"),
+        Column("rejected", "bigint", "items that cannot be compared"),
+        Column("pairs", "bigint", "pairs found"),
+        Column("neighbors", "bigint", "neighbours found"),
+        Column("recall", "double", "share of the true pairs or neighbours found, averaged over items; 1 where all are"),
+        Column("recall_low", "double", "lower end of its 95% interval"),
+        Column("recall_high", "double", "upper end of its 95% interval"),
+        Column("probes", "bigint", "items joined exactly to measure the recall; 0 where nothing can be missed"),
+        Column("tasks", "int", "Spark tasks that shared the join"),
+        *RUN_COLUMNS,
+    ),
+    key=("join_run_id",),
+    checks={"recall_in_interval": "recall_low <= recall AND recall <= recall_high"},
+    slice_by=("join_run_id",),
     guards_rows=False,
 )

@@ -1,0 +1,71 @@
+"""How kernels are compiled, and where what was compiled is kept.
+
+Numba keeps machine code by the file of each function, and does not see when a function of another file that is a part
+of it has changed. So the folder is named after all the kernels there are: other code is compiled anew.
+
+Numba counts references whenever an array is handed on or taken out of a tuple, which takes longer than the work on a
+token. Kernels that make no arrays do without (`_nrt=False`; Numba refuses the option where an array is made).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numba.extending import intrinsic
+
+Whole = int | np.int64
+"""What kernels count with: to them Python's integers and NumPy's are the same."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _kernels_folder() -> str:
+    """The folder for this machine code: in $NUMBA_CACHE_DIR, or the user's cache, or where neither can be written."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        content = path.read_bytes()
+        if b"compiling import" in content:
+            digest.update(path.name.encode() + b"\0" + content)
+    user_cache = os.environ.get("KINFOLK_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/kinfolk"
+    chosen = Path(os.environ.get("NUMBA_CACHE_DIR") or os.path.expanduser(f"{user_cache}/kernels"))
+    try:
+        chosen.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        chosen = Path(tempfile.gettempdir()) / f"kinfolk-kernels-{os.getuid()}"
+    return str(chosen / digest.hexdigest()[:16])
+
+
+numba.config.CACHE_DIR = _kernels_folder()  # type: ignore[attr-defined]
+
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True}
+_WITHOUT_COUNTS: dict[str, Any] = _OPTIONS | {"_nrt": False}
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function that makes no arrays; other threads run meanwhile."""
+    made: Function = numba.njit(**_WITHOUT_COUNTS)(function)
+    return made
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function that may make arrays; other threads run meanwhile."""
+    made: Function = numba.njit(**_OPTIONS)(function)
+    return made
+
+
+def inlined(function: Function) -> Function:
+    """Compile a function that makes no arrays as a part of each kernel that calls it."""
+    made: Function = numba.njit(**_WITHOUT_COUNTS, forceinline=True)(function)
+    return made
+
+
+def instruction(generator: Callable[..., Any]) -> Any:
+    """Make what a function generates, given the types of its arguments, a function that kernels can call."""
+    return intrinsic(generator)

@@ -1,0 +1,65 @@
+"""Both kinds of items, vectors and sets, as the rest of a join sees them."""
+
+from __future__ import annotations
+
+from typing import Protocol, get_args
+
+import pyarrow as pa
+
+from kinfolk.settings import JoinSettings, VectorMeasure
+from kinfolk.similarity.found import Neighbors, Pairs
+from kinfolk.similarity.recall import Truth
+from kinfolk.similarity.sets.items import ItemSets, collapse_set_copies, read_sets
+from kinfolk.similarity.sets.join import SetJoin
+from kinfolk.similarity.vectors.items import ItemVectors, collapse_copies, read_vectors
+from kinfolk.similarity.vectors.join import VectorJoin
+from kinfolk.similarity.vectors.product import WHOLE, Share
+from kinfolk.similarity.vectors.scan import Rows
+
+Items = ItemVectors | ItemSets
+
+
+class Join(Protocol):
+    """A join under its plan."""
+
+    @property
+    def plan(self) -> str:
+        """How the join is computed."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing can be missed."""
+
+    def find(self, share: Share = WHOLE, *, threads: int) -> tuple[Pairs, Neighbors]:
+        """The pairs and neighbours of a share of the rows."""
+
+    def probe(self, rows: Rows, *, threads: int) -> Truth:
+        """All that some rows of the left side are similar to, exactly."""
+
+
+def compares_vectors(settings: JoinSettings) -> bool:
+    """Whether the measure compares vectors; otherwise it compares sets."""
+    return settings.measure in get_args(VectorMeasure)
+
+
+def read_items(table: pa.Table, settings: JoinSettings) -> tuple[Items, pa.Table]:
+    """Split rows (item_id, value) into those that can be compared, and the rejected with their reason and detail."""
+    if compares_vectors(settings):
+        return read_vectors(table, is_zero_allowed=settings.measure != "cosine")
+    return read_sets(table, settings.tokens)
+
+
+def collapse_items(items: Items, *, threads: int) -> tuple[Items, pa.Table]:
+    """Keep the first of identical items, by id; the others come back as item_id and representative_id."""
+    if isinstance(items, ItemVectors):
+        return collapse_copies(items)
+    return collapse_set_copies(items, threads=threads)
+
+
+def plan_items(left: Items, right: Items | None, settings: JoinSettings, *, threads: int) -> Join:
+    """Get a join of two sides, or of one with itself, ready to run."""
+    if isinstance(left, ItemVectors):
+        assert right is None or isinstance(right, ItemVectors)
+        return VectorJoin(left, right, settings, threads=threads)
+    assert right is None or isinstance(right, ItemSets)
+    return SetJoin(left, right, settings)

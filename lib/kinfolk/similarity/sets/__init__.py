@@ -1,0 +1,1 @@
+"""Joins of sets: how texts become tokens, and the plans that find the pairs."""

@@ -1,0 +1,314 @@
+"""Items as sets of tokens in memory: checked, in the order of their ids, and without repetition.
+
+The tokens of texts are not kept: a text is shorter than its hashed tokens, and is read again wherever they are needed.
+
+Shape suffixes: N items, X bytes, T tokens, W words of a record (`sketches`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kinfolk.errors import DataError
+from kinfolk.settings import TokenSettings
+from kinfolk.similarity.compiling import Whole, compiled
+from kinfolk.similarity.effort import split_items, spread
+from kinfolk.similarity.sets.shingles import (
+    CHARACTERS,
+    LISTS,
+    SLACK,
+    WORDS,
+    Source,
+    Workspace,
+    count_common,
+    find_empty,
+    hash_strings,
+    lower_case_table,
+    make_workspace,
+    mix,
+    read_set,
+)
+from kinfolk.similarity.sets.sketches import (
+    Hashes,
+    Profile,
+    Records,
+    draw_hashes,
+    make_profile,
+    record_words,
+    sketch_items,
+)
+
+_BYTES_A_WORD = 6
+
+Codes = NDArray[np.int64]
+
+
+class SetProblem(StrEnum):
+    """Why an item cannot be compared with others."""
+
+    MISSING = "missing_value"
+    EMPTY = "empty_set"
+
+
+@dataclass(frozen=True)
+class ItemSets:
+    """Items in the order of their ids, and their sets, none of them empty, in the same order.
+
+    The position of an item is its code: codes compare as ids do. `profile` is there once a pass has made it.
+    """
+
+    ids: pa.StringArray
+    source: Source
+    tokens: TokenSettings
+    profile: Profile | None = None
+
+    def __len__(self) -> int:
+        return len(self.source.start_N)
+
+    def take(self, codes: Codes) -> ItemSets:
+        """The items at these positions, which have to rise."""
+        profile = self.profile
+        if profile is not None:
+            profile = Profile(profile.record_NW[codes], profile.digest_N[codes])
+        return ItemSets(self.ids.take(pa.array(codes)), take_items(self.source, codes), self.tokens, profile)
+
+    def records(self) -> Records:
+        """Sizes and sketches, of sets that have their profile."""
+        assert self.profile is not None
+        return self.profile.record_NW
+
+    def has_profile(self, words: int) -> bool:
+        """Whether there is a profile with records of so many words."""
+        return self.profile is not None and self.profile.record_NW.shape[1] == words
+
+    @property
+    def mean_tokens(self) -> float:
+        """About how many tokens an item has."""
+        sizes_N = self.source.stop_N - self.source.start_N
+        mean = float(sizes_N.mean()) if len(sizes_N) else 0.0
+        return mean / _BYTES_A_WORD if self.source.kind == WORDS else mean
+
+
+def take_items(source: Source, codes: Codes) -> Source:
+    """Some of the items; their texts or tokens stay where they are."""
+    return source._replace(start_N=source.start_N[codes], stop_N=source.stop_N[codes])
+
+
+def read_sets(items: pa.Table, tokens: TokenSettings) -> tuple[ItemSets, pa.Table]:
+    """Split items into those that can be compared, and the others with item_id, reject_reason and reject_detail.
+
+    `items` has the columns item_id (string) and value: texts, or lists of strings or integers. Elements of lists are
+    taken as they are, and a null among them is no element. A set without a token resembles nothing, so its item is
+    rejected. Raises DataError where an id is missing or comes twice, and where values are of another type.
+    """
+    items = items.select(["item_id", "value"]).sort_by("item_id")
+    ids = pa.chunked_array(items["item_id"]).cast(pa.string()).combine_chunks()
+    _refuse_repeated(ids)
+    values = items["value"]
+    is_missing_N = pc.is_null(values).to_numpy()
+    source = _read_values(values.filter(pa.array(~is_missing_N)), tokens)
+    reasons_N = np.full(len(ids), "", dtype=object)
+    reasons_N[is_missing_N] = SetProblem.MISSING.value
+    is_empty = find_empty(source)
+    reasons_N[np.flatnonzero(~is_missing_N)[is_empty]] = SetProblem.EMPTY.value
+    good = ItemSets(ids.filter(pa.array(reasons_N == "")), take_items(source, np.flatnonzero(~is_empty)), tokens)
+    return good, _rejected(ids, reasons_N, source.kind)
+
+
+def collapse_set_copies(sets: ItemSets, *, threads: int = 1) -> tuple[ItemSets, pa.Table]:
+    """Keep the first of items with equal sets, by id; the others come back as item_id and representative_id."""
+    sets = profile_sets(sets, threads=threads)
+    assert sets.profile is not None
+    digest_N = sets.profile.digest_N
+    first_N = np.arange(len(sets))
+    # Stable, so that of equal ones the first by id comes first.
+    left = np.argsort(digest_N, kind="stable")
+    while len(left):
+        is_alone = _find_alone(digest_N[left])
+        left = left[~is_alone]
+        # Sets that only hash alike are left over, and are compared with each other in a further round.
+        work = make_workspace(sets.source)
+        left = left[_compare_with_first(sets.source, sets.profile.record_NW, digest_N, left, first_N, work)]
+    codes = np.flatnonzero(first_N != np.arange(len(sets)))
+    kept = sets if not len(codes) else sets.take(np.flatnonzero(first_N == np.arange(len(sets))))
+    return kept, pa.table(
+        {"item_id": sets.ids.take(pa.array(codes)), "representative_id": sets.ids.take(pa.array(first_N[codes]))}
+    )
+
+
+def profile_sets(sets: ItemSets, *, threads: int, words: int | None = None) -> ItemSets:
+    """The same sets with their profile; `words` is the length of a record, where it is not left to the sets."""
+    words = words or record_words(sets.mean_tokens)
+    if sets.has_profile(words):
+        return sets
+    return sketch_sets(sets, draw_hashes(0, 1, 0), words, np.empty((len(sets), 0), np.uint64), threads)
+
+
+def sketch_sets(sets: ItemSets, hashes: Hashes, words: int, key_NB: NDArray[np.uint64], threads: int) -> ItemSets:
+    """Write the keys of all bands, and make the profile in the same pass where it is not there yet."""
+    is_profiled = sets.has_profile(words)
+    profile = sets.profile if is_profiled and sets.profile is not None else make_profile(len(sets), words)
+
+    def sketch_part(part: range) -> None:
+        room = make_workspace(sets.source), np.empty(len(hashes.multiplier_H), np.uint32)
+        sketch_items(sets.source, (part.start, part.stop), hashes, (is_profiled, profile), key_NB, room)
+
+    spread(sketch_part, split_items(len(sets)), threads)
+    return replace(sets, profile=profile)
+
+
+def _refuse_repeated(ids: pa.StringArray) -> None:
+    if ids.null_count:
+        raise DataError(f"{ids.null_count:,} items have no item_id; every item to be joined needs one")
+    if len(ids) < 2:
+        return
+    is_repeated = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    if is_repeated.any():
+        shown = ids[1:].filter(pa.array(is_repeated))[:3].to_pylist()
+        raise DataError(
+            f"{int(is_repeated.sum()):,} item ids come more than once, such as {', '.join(shown)}; "
+            "a join needs one value for each item: choose one table, or one version"
+        )
+
+
+def _read_values(values: pa.ChunkedArray, tokens: TokenSettings) -> Source:
+    """What kernels read; values are not null."""
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        unit = WORDS if tokens.unit == "words" else CHARACTERS
+        text_X, offset_N = _text_of(values)
+        hash_T = np.empty(0, np.uint64)
+        return _source(text_X, hash_T, offset_N, tokens.length, unit)
+    if not _is_list(kind) or not _is_element(kind.value_type):
+        raise DataError(
+            f"a join of sets cannot read values of type {kind}: it takes texts, or lists of strings or of integers; "
+            "cast the column, or choose another"
+        )
+    hash_T, offset_N = _elements_of(values)
+    hash_T, offset_N = _distinct_elements(hash_T, offset_N)
+    return _source(np.zeros(SLACK, np.uint8), hash_T, offset_N, tokens.length, LISTS)
+
+
+def _source(
+    text_X: NDArray[np.uint8], hash_T: NDArray[np.uint64], offset_N: NDArray[np.int64], length: int, kind: int
+) -> Source:
+    lower_C = lower_case_table(kind) if kind != LISTS else np.empty(0, np.uint32)
+    return Source(text_X, hash_T, offset_N[:-1].copy(), offset_N[1:].copy(), lower_C, length, kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _is_element(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind))
+
+
+def _text_of(strings: pa.ChunkedArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of strings one after the other, with slack behind them, and where each one begins and the last ends."""
+    chunks = [_text_of_chunk(chunk.cast(pa.large_string())) for chunk in strings.chunks]
+    text_X = np.empty(sum(len(octets) for octets, _ in chunks) + SLACK, np.uint8)
+    text_X[-SLACK:] = 0
+    offsets = [np.zeros(1, np.int64)]
+    end = 0
+    for octets, ends in chunks:
+        text_X[end : end + len(octets)] = octets
+        offsets.append(ends + end)
+        end += len(octets)
+    return text_X, np.concatenate(offsets)
+
+
+def _text_of_chunk(strings: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    _, offsets, octets = strings.buffers()
+    if not len(strings):
+        return np.empty(0, np.uint8), np.empty(0, np.int64)
+    offset_N = np.frombuffer(offsets, np.int64)[strings.offset : strings.offset + len(strings) + 1]
+    all_octets = np.frombuffer(octets, np.uint8) if octets is not None else np.empty(0, np.uint8)
+    return all_octets[offset_N[0] : offset_N[-1]], offset_N[1:] - offset_N[0]
+
+
+def _elements_of(lists: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The hashed elements of lists one after the other, and where each list begins and the last one ends."""
+    parents = pa.chunked_array(pc.list_parent_indices(lists), pa.int64()).to_numpy()
+    elements = pa.chunked_array(pc.list_flatten(lists), lists.type.value_type)
+    is_there = pc.is_valid(elements).to_numpy()
+    elements = elements.drop_null()
+    size_N = np.bincount(parents[is_there], minlength=len(lists))
+    offset_N = np.concatenate([[0], np.cumsum(size_N)])
+    if pa.types.is_integer(elements.type):
+        whole_T = elements.to_numpy().astype(np.uint64) if len(elements) else np.empty(0, np.uint64)
+        return _hash_integers(whole_T), offset_N
+    text_X, place_T = _text_of(elements)
+    return hash_strings(text_X, place_T[:-1], place_T[1:]), offset_N
+
+
+@compiled
+def _hash_integers(whole_T: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    hash_T = np.empty(len(whole_T), np.uint64)
+    for t in range(len(whole_T)):
+        hash_T[t] = max(mix(whole_T[t]), np.uint64(1))
+    return hash_T
+
+
+def _distinct_elements(
+    hash_T: NDArray[np.uint64], offset_N: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The same lists with each element once."""
+    owner_T = np.repeat(np.arange(len(offset_N) - 1), np.diff(offset_N))
+    order = np.lexsort((hash_T, owner_T))
+    hash_T, owner_T = hash_T[order], owner_T[order]
+    is_new = np.ones(len(hash_T), bool)
+    is_new[1:] = (hash_T[1:] != hash_T[:-1]) | (owner_T[1:] != owner_T[:-1])
+    sizes_N = np.bincount(owner_T[is_new], minlength=len(offset_N) - 1)
+    return hash_T[is_new], np.concatenate([[0], np.cumsum(sizes_N)])
+
+
+def _find_alone(digest_N: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of sorted digests differ from both of their neighbours."""
+    differs = np.ones(len(digest_N) + 1, bool)
+    differs[1:-1] = digest_N[1:] != digest_N[:-1]
+    return differs[1:] & differs[:-1]
+
+
+@compiled
+def _compare_with_first(
+    source: Source, record_NW: Records, digest_N: NDArray[np.uint64], order: Codes, first_N: Codes, work: Workspace
+) -> NDArray[np.bool_]:
+    """Compare each item with the first of its digest, which goes to `first_N` where the sets are equal.
+
+    `order` has the items digest by digest. Returns which of them hash alike but are others.
+    """
+    is_other = np.zeros(len(order), np.bool_)
+    first: Whole = np.int64(-1)
+    slots: Whole = np.int64(0)
+    for place in range(len(order)):
+        item = order[place]
+        if first < 0 or digest_N[item] != digest_N[first]:
+            first = item
+            _, slots = read_set(source, first, work)
+            continue
+        size = record_NW[item, 0]
+        is_same = size == record_NW[first, 0] and count_common(source, item, slots, work) == size
+        if is_same:
+            first_N[item] = first
+        is_other[place] = not is_same
+    return is_other
+
+
+def _rejected(ids: pa.StringArray, reasons_N: NDArray[np.object_], kind: int) -> pa.Table:
+    bad = np.flatnonzero(reasons_N != "")
+    unit = {WORDS: "no letter or digit", CHARACTERS: "nothing but white space", LISTS: "no element"}[kind]
+    details = ["no value" if reasons_N[n] == SetProblem.MISSING.value else unit for n in bad]
+    return pa.table(
+        {
+            "item_id": ids.take(pa.array(bad)),
+            "reject_reason": pa.array(reasons_N[bad], pa.string()),
+            "reject_detail": pa.array(details, pa.string()),
+        }
+    )

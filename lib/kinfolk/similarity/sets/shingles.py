@@ -1,0 +1,443 @@
+"""Tokens of texts and lists: units are split off, put in lower case, and hashed, and so are runs of them, in one pass.
+
+A text is a sequence of units, and its tokens are its runs of `length` units; one with fewer units is one token. Units
+are words, the longest runs of Unicode letters, marks and decimal digits, or characters, among which a run of white
+space is one blank and white space at both ends is nothing. Case is taken away by Unicode's simple lower case, one code
+point for one (The Unicode Standard, section 3.13), whatever stands around it.
+
+A token is a hash of 64 bits, the same on every machine: two different tokens are taken for one with a chance of about
+2^-60, which is the only way in which what is computed from them can be wrong. Words are hashed eight bytes of their
+lower-cased UTF-8 at a time. Words of ASCII are found 64 bytes at a time, by comparing them all in vector registers, and
+lower-cased eight bytes at a time; what holds other code points goes through a table. A run's hash is a polynomial of
+its units' hashes, so that each next run costs the same whatever its length (Karp and Rabin, Efficient randomized
+pattern-matching algorithms, 1987).
+
+Kernels read up to 64 bytes at once, so a buffer of texts has to have `SLACK` bytes behind its end.
+
+Shape suffixes: N items, X bytes, C code points, U units of one text, T tokens, S slots of a table of hashes (a power
+of two).
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numpy.typing import NDArray
+
+from kinfolk.similarity.compiling import Whole, compiled, inlined, instruction, kernel
+
+SLACK = 64
+"""Bytes that have to stand behind the texts in their buffer."""
+
+WORDS, CHARACTERS, LISTS = 0, 1, 2
+"""What items are: texts of words, texts of characters, or lists whose elements are hashed already."""
+
+_ZERO, _SIXTY_FOUR = np.uint64(0), np.uint64(64)
+_HALF = np.uint64(32)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_HIGH_BITS = np.uint64(0x8080808080808080)
+_LOWER_BITS = np.uint64(0x2020202020202020)
+_STRETCH = 64
+_BYTE, _WORD, _PLACE = ir.IntType(8), ir.IntType(64), types.intp
+
+_SEED = np.uint64(0x243F6A8885A308D3)
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_SECOND_FACTOR = np.uint64(0xD6E8FEB86659FD93)
+# Odd, so that no unit is lost, and 3 modulo 4, so that swapped units cost at most a few bits of the hash.
+_BASE = np.uint64(0xBF58476D1CE4E5BB)
+_BLANK = np.uint32(0x20)
+
+
+class Source(NamedTuple):
+    """What tokens are read from: `kind` says whether from texts or from lists.
+
+    `text_X` holds UTF-8 with slack behind it, `hash_T` the hashed elements of lists; `start_N` and `stop_N` say where
+    each item lies in its buffer. `lower_C` comes from `lower_case_table`; `length` is the number of units of a token.
+    """
+
+    text_X: NDArray[np.uint8]
+    hash_T: NDArray[np.uint64]
+    start_N: NDArray[np.int64]
+    stop_N: NDArray[np.int64]
+    lower_C: NDArray[np.uint32]
+    length: int
+    kind: int
+
+
+class Workspace(NamedTuple):
+    """Memory that a thread reads items into.
+
+    `unit_U` and `token_T` take the units and tokens of any one item, `narrow_T` the upper halves of its tokens, and
+    `slot_S` is the table of the tokens of a set,
+    0 where a slot is free; `mark_S` says in which comparison, counted by `clock`, a slot was last found.
+    """
+
+    unit_U: NDArray[np.uint64]
+    token_T: NDArray[np.uint64]
+    narrow_T: NDArray[np.uint32]
+    slot_S: NDArray[np.uint64]
+    mark_S: NDArray[np.int64]
+    clock: NDArray[np.int64]
+
+
+def make_workspace(*sources: Source) -> Workspace:
+    """Room for the largest item of the sources."""
+    most = 1
+    for source in sources:
+        sizes_N = source.stop_N - source.start_N
+        largest = int(sizes_N.max(initial=0))
+        # Between two words there is at least one byte.
+        most = max(most, largest // 2 + 1 if source.kind == WORDS else largest)
+    slots = table_size(most)
+    unit_U, token_T = np.empty((2, most), np.uint64)
+    slot_S, mark_S, clock = np.empty(slots, np.uint64), np.zeros(slots, np.int64), np.zeros(1, np.int64)
+    return Workspace(unit_U, token_T, np.empty(most, np.uint32), slot_S, mark_S, clock)
+
+
+@functools.cache
+def lower_case_table(kind: int) -> NDArray[np.uint32]:
+    """What each code point is hashed as: its lower case in UTF-8, the first byte lowest, for words or for characters.
+
+    Of words, 0 where it is part of none; of characters, a blank for white space.
+    """
+    lower_C = np.zeros(0x110000, np.uint32)
+    for code in (*range(0x40000), *range(0xE0000, 0xF0000)):
+        character = chr(code)
+        category = unicodedata.category(character)
+        if category == "Cs" or (kind == WORDS and category[0] not in "LM" and category != "Nd"):
+            continue
+        # Only U+0130 has two characters here; its simple lower case is the first of them.
+        lower = " " if kind == CHARACTERS and character.isspace() else character.lower()[0]
+        lower_C[code] = int.from_bytes(lower.encode(), "little")
+    if kind == CHARACTERS:
+        _fill_planes(lower_C)
+    return lower_C
+
+
+def _fill_planes(lower_C: NDArray[np.uint32]) -> None:
+    """Give the code points of the planes that have no letters their own UTF-8."""
+    code = np.flatnonzero(lower_C[0x40000:] == 0).astype(np.uint32) + np.uint32(0x40000)
+    lower_C[code] = (
+        (0xF0 | code >> 18)
+        | (0x80 | code >> 12 & 0x3F) << 8
+        | (0x80 | code >> 6 & 0x3F) << 16
+        | (0x80 | code & 0x3F) << 24
+    )
+
+
+@instruction
+def _load_eight(_typing_context: Any, octets: Any, index: Any) -> Any:
+    """Eight bytes from any place of an array of bytes, the first one lowest."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _load(context, builder, signature, arguments, _WORD)
+
+    return types.uint64(octets, index), generate
+
+
+@instruction
+def _find_word_bytes(_typing_context: Any, octets: Any, index: Any) -> Any:
+    """Which of 64 bytes from any place may be part of a word: ASCII letters, digits, and what is not ASCII.
+
+    The first byte is the lowest bit.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bytes_ = _load(context, builder, signature, arguments, ir.VectorType(_BYTE, _STRETCH))
+
+        def is_between(bytes_: Any, first: str, last: str) -> Any:
+            distance = builder.sub(bytes_, every(ord(first)))
+            return builder.icmp_unsigned("<=", distance, every(ord(last) - ord(first)))
+
+        def every(value: int) -> Any:
+            return ir.Constant(ir.VectorType(_BYTE, _STRETCH), [value] * _STRETCH)
+
+        letters = is_between(builder.or_(bytes_, every(0x20)), "a", "z")
+        others = builder.icmp_unsigned(">=", bytes_, every(0x80))
+        parts = builder.or_(builder.or_(letters, is_between(bytes_, "0", "9")), others)
+        return builder.bitcast(parts, _WORD)
+
+    return types.uint64(octets, index), generate
+
+
+def _load(context: Any, builder: Any, signature: Any, arguments: Any, loaded: Any) -> Any:
+    array_type, index_type = signature.args
+    array = context.make_array(array_type)(context, builder, arguments[0])
+    place = context.cast(builder, arguments[1], index_type, _PLACE)
+    pointer = cgutils.get_item_pointer(context, builder, array_type, array, [place])  # type: ignore[no-untyped-call]
+    return builder.load(builder.bitcast(pointer, loaded.as_pointer()), align=1, typ=loaded)
+
+
+@instruction
+def _trailing_zeros(_typing_context: Any, _word: Any) -> Any:
+    """How many of the lowest bits of a 64-bit integer are 0; 64 where all are."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], cgutils.false_bit)
+
+    return types.uint64(types.uint64), generate
+
+
+@inlined
+def mix(word: np.uint64) -> np.uint64:
+    """Spread the bits of a 64-bit integer over all of them, one to one."""
+    word = (word ^ (word >> _HALF)) * _FACTOR
+    word = (word ^ (word >> np.uint64(29))) * _SECOND_FACTOR
+    return word ^ (word >> _HALF)
+
+
+@inlined
+def _absorb(state: np.uint64, block: np.uint64) -> np.uint64:
+    state = (state ^ block) * _FACTOR
+    return state ^ (state >> _HALF)
+
+
+@inlined
+def _append(
+    state: np.uint64, block: np.uint64, filled: np.uint64, value: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Append a code point's bytes to what is being hashed: `state` so far, and the lowest `filled` bits of a block."""
+    width = np.uint64(8) << np.uint64(value >= 0x100)
+    if value >= 0x10000:
+        width = np.uint64(24) + (np.uint64(value >= 0x1000000) << np.uint64(3))
+    block |= value << filled
+    filled += width
+    if filled >= _SIXTY_FOUR:
+        state = _absorb(state, block)
+        filled -= _SIXTY_FOUR
+        block = value >> (width - filled) if filled else _ZERO
+    return state, block, filled
+
+
+@inlined
+def _decode(text_X: NDArray[np.uint8], place: Whole) -> tuple[Whole, int]:
+    """The code point that begins at a place of valid UTF-8, and the bytes it takes."""
+    first = np.int64(text_X[place])
+    if first < 0x80:
+        return first, 1
+    second = np.int64(text_X[place + 1]) & 0x3F
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | second, 2
+    third = np.int64(text_X[place + 2]) & 0x3F
+    if first < 0xF0:
+        return (first & 0x0F) << 12 | second << 6 | third, 3
+    fourth = np.int64(text_X[place + 3]) & 0x3F
+    return (first & 0x07) << 18 | second << 12 | third << 6 | fourth, 4
+
+
+@kernel
+def _split_words(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Whole:
+    """Hash the words of a text; returns their number."""
+    text_X, lower_C = source.text_X, source.lower_C
+    first, last = source.start_N[item], source.stop_N[item]
+    count: Whole = 0
+    start, carry = np.int64(-1), _ZERO
+    for base in range(first, last + 1, _STRETCH):
+        parts = _find_word_bytes(text_X, base) if base < last else _ZERO
+        if 0 < last - base < _STRETCH:
+            parts &= _ALL >> np.uint64(_STRETCH - (last - base))
+        # Where a stretch of such bytes begins or ends.
+        turns = parts ^ (parts << np.uint64(1) | carry)
+        carry = parts >> np.uint64(63)
+        while turns:
+            place = base + np.int64(_trailing_zeros(turns))
+            turns &= turns - np.uint64(1)
+            if start < 0:
+                start = place
+                continue
+            begin, state, seen = start, _SEED, _ZERO
+            while place - begin > 8:
+                eight = _load_eight(text_X, begin)
+                seen |= eight
+                # The bit that makes a letter lower-case is set in digits anyway.
+                state = _absorb(state, eight | _LOWER_BITS)
+                begin += 8
+            mask = _ALL >> np.uint64(64 - 8 * (place - begin))
+            eight = _load_eight(text_X, begin) & mask
+            if (seen | eight) & _HIGH_BITS:
+                count = _split_stretch(text_X, lower_C, start, place, unit_U, count)
+            else:
+                unit_U[count] = _absorb(state, (eight | _LOWER_BITS) & mask)
+                count += 1
+            start = np.int64(-1)
+    return count
+
+
+@kernel
+def _split_stretch(
+    text_X: NDArray[np.uint8],
+    lower_C: NDArray[np.uint32],
+    place: Whole,
+    stop: Whole,
+    unit_U: NDArray[np.uint64],
+    count: Whole,
+) -> Whole:
+    """Append the words of a stretch in which some code points are beyond ASCII; returns the number of words."""
+    state, block, filled = _SEED, _ZERO, _ZERO
+    while place < stop:
+        code, width = _decode(text_X, place)
+        place += width
+        value = np.uint64(lower_C[code])
+        if value:
+            state, block, filled = _append(state, block, filled, value)
+        elif filled or state != _SEED:
+            unit_U[count] = _absorb(state, block) if filled else state
+            count += 1
+            state, block, filled = _SEED, _ZERO, _ZERO
+    if filled or state != _SEED:
+        unit_U[count] = _absorb(state, block) if filled else state
+        count += 1
+    return count
+
+
+@kernel
+def _split_characters(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Whole:
+    """Hash the characters of a text; returns their number."""
+    text_X, lower_C = source.text_X, source.lower_C
+    place, stop = source.start_N[item], source.stop_N[item]
+    count = 0
+    is_after_blank = False
+    while place < stop:
+        code, width = _decode(text_X, place)
+        place += width
+        value = lower_C[code]
+        if value == _BLANK:
+            is_after_blank = count > 0
+            continue
+        if is_after_blank:
+            unit_U[count] = mix(np.uint64(_BLANK) ^ _SEED)
+            count += 1
+            is_after_blank = False
+        unit_U[count] = mix(np.uint64(value) ^ _SEED)
+        count += 1
+    return count
+
+
+@kernel
+def _hash_runs(unit_U: NDArray[np.uint64], count: Whole, length: Whole, token_T: NDArray[np.uint64]) -> Whole:
+    """Hash each run of `length` units, or all of them where there are fewer; returns the number of tokens."""
+    state, leaving = _ZERO, np.uint64(1)
+    for _ in range(length):
+        leaving *= _BASE
+    for u in range(min(count, length)):
+        state = state * _BASE + unit_U[u]
+    if count:
+        token_T[0] = _token(state)
+    for u in range(length, count):
+        state = state * _BASE + unit_U[u] - leaving * unit_U[u - length]
+        token_T[u - length + 1] = _token(state)
+    return max(count - length + 1, min(count, 1))
+
+
+@inlined
+def _token(state: np.uint64) -> np.uint64:
+    """A hash that is never 0, which stands for a free slot."""
+    word = (state ^ (state >> _HALF)) * _SECOND_FACTOR
+    return max(word ^ (word >> _HALF), np.uint64(1))
+
+
+@kernel
+def read_tokens(source: Source, item: Whole, work: Workspace) -> Whole:
+    """Read an item's tokens into `work.token_T`, those of a text with repetitions; returns their number."""
+    if source.kind == LISTS:
+        token_T, hash_T = work.token_T, source.hash_T
+        start, stop = source.start_N[item], source.stop_N[item]
+        for t in range(stop - start):
+            token_T[t] = hash_T[start + t]
+        return np.int64(stop - start)
+    if source.kind == WORDS:
+        count = _split_words(source, item, work.unit_U)
+    else:
+        count = _split_characters(source, item, work.unit_U)
+    return _hash_runs(work.unit_U, count, source.length, work.token_T)
+
+
+@kernel
+def table_size(count: Whole) -> Whole:
+    """Slots of a table of so many tokens: a power of two, a third full at most."""
+    slots = 8
+    while slots < 3 * count:
+        slots *= 2
+    return slots
+
+
+@kernel
+def read_set(source: Source, item: Whole, work: Workspace) -> tuple[Whole, Whole]:
+    """Read an item's tokens, each once, into `work.token_T` and into a table; returns their number and the slots."""
+    count = read_tokens(source, item, work)
+    slots = table_size(count)
+    slot_S, token_T = work.slot_S, work.token_T
+    slot_S[:slots] = _ZERO
+    last = np.uint64(slots - 1)
+    distinct = 0
+    for t in range(count):
+        token = token_T[t]
+        slot = token & last
+        while slot_S[slot] != _ZERO and slot_S[slot] != token:
+            slot = (slot + np.uint64(1)) & last
+        if slot_S[slot] == _ZERO:
+            slot_S[slot] = token
+            token_T[distinct] = token
+            distinct += 1
+    return distinct, slots
+
+
+@kernel
+def count_common(source: Source, item: Whole, slots: Whole, work: Workspace) -> Whole:
+    """How many tokens of an item are in the set that `read_set` left in a table of `slots` slots.
+
+    The tokens in `work.token_T` are overwritten.
+    """
+    count = read_tokens(source, item, work)
+    slot_S, mark_S, token_T = work.slot_S, work.mark_S, work.token_T
+    work.clock[0] += 1
+    stamp = work.clock[0]
+    last = np.uint64(slots - 1)
+    common = 0
+    for t in range(count):
+        token = token_T[t]
+        slot = token & last
+        while slot_S[slot] != _ZERO and slot_S[slot] != token:
+            slot = (slot + np.uint64(1)) & last
+        if slot_S[slot] == token and mark_S[slot] != stamp:
+            mark_S[slot] = stamp
+            common += 1
+    return common
+
+
+@compiled
+def hash_strings(
+    text_X: NDArray[np.uint8], start_N: NDArray[np.int64], stop_N: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """Hash whole strings, byte for byte."""
+    hash_N = np.empty(len(start_N), np.uint64)
+    for n in range(len(start_N)):
+        size = stop_N[n] - start_N[n]
+        state = _SEED ^ np.uint64(size)
+        for place in range(start_N[n], stop_N[n], 8):
+            left = np.uint64(8 * min(stop_N[n] - place, 8))
+            state = _absorb(state, _load_eight(text_X, place) & (_ALL >> (_SIXTY_FOUR - left)))
+        hash_N[n] = max(mix(state), np.uint64(1))
+    return hash_N
+
+
+@compiled
+def find_empty(source: Source) -> NDArray[np.bool_]:
+    """Which items have no token."""
+    is_empty_N = np.empty(len(source.start_N), np.bool_)
+    for n in range(len(source.start_N)):
+        place, stop = source.start_N[n], source.stop_N[n]
+        is_empty = source.kind != LISTS or place == stop
+        while source.kind != LISTS and is_empty and place < stop:
+            code, width = _decode(source.text_X, place)
+            place += width
+            value = source.lower_C[code]
+            is_empty = value == 0 if source.kind == WORDS else value == _BLANK
+        is_empty_N[n] = is_empty
+    return is_empty_N

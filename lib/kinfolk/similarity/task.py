@@ -1,0 +1,240 @@
+"""What one Spark task does: it joins all items, or takes a share of a join that the driver has prepared.
+
+Tasks write what they find as Parquet files into a folder that the driver reaches as well, and send only the names of
+the files and what was counted: millions of pairs would otherwise go through the JVM row by row, and be kept there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kinfolk.settings import JoinSettings
+from kinfolk.similarity.found import Neighbors, Pairs
+from kinfolk.similarity.items import Items, Join, collapse_items, compares_vectors, plan_items, read_items
+from kinfolk.similarity.recall import CERTAIN, Recall, draw_rows, measure_recall
+from kinfolk.similarity.shipping import open_folder
+from kinfolk.similarity.vectors.product import WHOLE, Share
+
+PAIRS = pa.schema([("left_id", pa.string()), ("right_id", pa.string()), ("similarity", pa.float64())])
+NEIGHBORS = pa.schema(
+    [("item_id", pa.string()), ("rank", pa.int32()), ("neighbor_id", pa.string()), ("similarity", pa.float64())]
+)
+COPIES = pa.schema([("side", pa.string()), ("item_id", pa.string()), ("representative_id", pa.string())])
+REJECTED = pa.schema(
+    [("side", pa.string()), ("item_id", pa.string()), ("reject_reason", pa.string()), ("reject_detail", pa.string())]
+)
+SCHEMAS = {"pairs": PAIRS, "neighbors": NEIGHBORS, "copies": COPIES, "rejected": REJECTED}
+
+_ROWS_AT_A_TIME = 1 << 18
+"""Rows of a row group: few enough that several tasks can share the reading of a file."""
+
+
+@dataclass(frozen=True)
+class SideCount:
+    """Items of one side: items = distinct + copies + rejected."""
+
+    items: int
+    distinct: int
+    copies: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a task has to say: the files it wrote, what it counted, and how long each step took."""
+
+    files: dict[str, list[str]]
+    plan: str
+    left: SideCount
+    right: SideCount | None
+    pairs: int
+    neighbors: int
+    recall: Recall
+    threads: int
+    seconds: dict[str, float]
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Report:
+        """Read a report back."""
+        values = json.loads(text)
+        sides = {name: SideCount(**values[name]) if values[name] else None for name in ("left", "right")}
+        return Report(**values | sides | {"recall": Recall(**values["recall"])})
+
+
+class Clock:
+    """Seconds of the steps of a join."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def stop(self, step: str) -> None:
+        """Say that a step has ended now."""
+        now = time.monotonic()
+        self.seconds[step] = round(now - self._last, 3)
+        self._last = now
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a join, ready to be compared; and its rows that are not: copies and rejected ones."""
+
+    items: Items
+    copies: pa.Table
+    rejected: pa.Table
+
+    @property
+    def count(self) -> SideCount:
+        """How many items there are of each sort."""
+        rows = len(self.items) + self.copies.num_rows + self.rejected.num_rows
+        return SideCount(rows, len(self.items), self.copies.num_rows, self.rejected.num_rows)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A join whose sides were checked and whose plan was made."""
+
+    left: Side
+    right: Side | None
+    join: Join
+
+    @property
+    def base(self) -> Side:
+        """The side that the left one is compared with."""
+        return self.right or self.left
+
+
+def prepare_join(rows: pa.Table, settings: JoinSettings, *, is_self_join: bool, threads: int) -> Prepared:
+    """Check the rows of both sides (is_right, item_id, value), set identical ones apart, and make the plan."""
+    if is_self_join:
+        left, right = _prepare(rows, settings, threads), None
+    else:
+        is_right = rows["is_right"]
+        left = _prepare(rows.filter(pc.invert(is_right)), settings, threads)
+        right = _prepare(rows.filter(is_right), settings, threads)
+    return Prepared(left, right, plan_items(left.items, right.items if right else None, settings, threads=threads))
+
+
+def _prepare(rows: pa.Table, settings: JoinSettings, threads: int) -> Side:
+    items, rejected = read_items(rows.select(["item_id", "value"]), settings)
+    distinct, copies = collapse_items(items, threads=threads)
+    return Side(distinct, copies, rejected)
+
+
+def join_all(
+    batches: Iterable[pa.RecordBatch], settings: JoinSettings, *, is_self_join: bool, threads: int, scratch: str
+) -> Report:
+    """Join all rows that come (is_right, item_id, value): the whole work in one task."""
+    clock = Clock()
+    kept = list(batches)
+    rows = pa.Table.from_batches(kept) if kept else no_rows(settings)
+    clock.stop("read")
+    prepared = prepare_join(rows, settings, is_self_join=is_self_join, threads=threads)
+    del kept, rows
+    clock.stop("prepare")
+    return join_share(prepared, settings, WHOLE, scratch=scratch, clock=clock, threads=threads)
+
+
+def join_share(
+    prepared: Prepared, settings: JoinSettings, share: Share, *, scratch: str, clock: Clock, threads: int
+) -> Report:
+    """Take a share of a join, and write what it finds; the first one also writes who takes no part, and measures."""
+    pairs, neighbors = prepared.join.find(share, threads=threads)
+    clock.stop("join")
+    recall = CERTAIN
+    if share == WHOLE:
+        recall = measure_join(prepared, settings, pairs, neighbors, threads=threads)
+    clock.stop("measure")
+    left_ids, base_ids = prepared.left.items.ids, prepared.base.items.ids
+    files = {}
+    if len(pairs) <= settings.max_pairs:
+        files["pairs"] = [write_rows(scratch, PAIRS, _tell_pairs(pairs, left_ids, base_ids))]
+        files["neighbors"] = [write_rows(scratch, NEIGHBORS, _tell_neighbors(neighbors, left_ids, base_ids))]
+    if share[0] == 0:
+        files |= write_absent(prepared, scratch)
+    clock.stop("write")
+    return Report(
+        files,
+        prepared.join.plan,
+        prepared.left.count,
+        prepared.right.count if prepared.right else None,
+        len(pairs),
+        int((neighbors.code_NK >= 0).sum()),
+        recall,
+        threads,
+        clock.seconds,
+    )
+
+
+def measure_join(
+    prepared: Prepared, settings: JoinSettings, pairs: Pairs, neighbors: Neighbors, *, threads: int
+) -> Recall:
+    """The recall of what was found, measured on rows drawn at random."""
+    if prepared.join.is_exact:
+        return CERTAIN
+    population = len(prepared.left.items)
+    truth = prepared.join.probe(draw_rows(population, settings.probes, seed=settings.seed), threads=threads)
+    return measure_recall(truth, pairs, neighbors, is_self_join=prepared.right is None, population=population)
+
+
+def no_rows(settings: JoinSettings) -> pa.Table:
+    """An input without rows."""
+    value = pa.list_(pa.float32()) if compares_vectors(settings) else pa.string()
+    return pa.schema([("is_right", pa.bool_()), ("item_id", pa.string()), ("value", value)]).empty_table()
+
+
+def write_absent(prepared: Prepared, scratch: str) -> dict[str, list[str]]:
+    """Write the copies and the rejected rows of both sides."""
+    sides = {"left": prepared.left} | ({"right": prepared.right} if prepared.right else {})
+    copies = [side.copies.add_column(0, "side", _repeat(name, side.copies)) for name, side in sides.items()]
+    rejected = [side.rejected.add_column(0, "side", _repeat(name, side.rejected)) for name, side in sides.items()]
+    return {
+        "copies": [write_rows(scratch, COPIES, copies)],
+        "rejected": [write_rows(scratch, REJECTED, rejected)],
+    }
+
+
+def _repeat(name: str, table: pa.Table) -> pa.Array:
+    return pa.repeat(name, table.num_rows)
+
+
+def _tell_pairs(pairs: Pairs, left_ids: pa.StringArray, right_ids: pa.StringArray) -> Iterator[pa.Table]:
+    for start in range(0, len(pairs), _ROWS_AT_A_TIME):
+        part = slice(start, start + _ROWS_AT_A_TIME)
+        left, right = left_ids.take(pa.array(pairs.left_P[part])), right_ids.take(pa.array(pairs.right_P[part]))
+        yield pa.table([left, right, pa.array(pairs.similarity_P[part])], schema=PAIRS)
+
+
+def _tell_neighbors(neighbors: Neighbors, left_ids: pa.StringArray, right_ids: pa.StringArray) -> Iterator[pa.Table]:
+    rows, places = neighbors.code_NK.shape
+    rows_at_a_time = max(1, _ROWS_AT_A_TIME // max(1, places))
+    for start in range(0, rows, rows_at_a_time):
+        part = slice(start, start + rows_at_a_time)
+        row_P, place_P = np.nonzero(neighbors.code_NK[part] >= 0)
+        ids = left_ids.take(pa.array(neighbors.row_N[part][row_P]))
+        others = right_ids.take(pa.array(neighbors.code_NK[part][row_P, place_P]))
+        ranks, similarities = (place_P + 1).astype(np.int32), neighbors.similarity_NK[part][row_P, place_P]
+        yield pa.table([ids, pa.array(ranks), others, pa.array(similarities)], schema=NEIGHBORS)
+
+
+def write_rows(scratch: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> str:
+    """Write a file of rows under a name of its own, so that a task that is run again disturbs nobody."""
+    files, folder = open_folder(scratch)
+    name = f"{uuid.uuid4().hex}.parquet"
+    with pq.ParquetWriter(f"{folder}/{name}", schema, filesystem=files, compression="lz4") as writer:
+        for part in parts:
+            writer.write_table(part.cast(schema), row_group_size=_ROWS_AT_A_TIME)
+    return f"{scratch}/{name}"

@@ -1,0 +1,1 @@
+"""Joins of vectors: what they are measured in, and the plans that find the pairs."""

@@ -1,0 +1,176 @@
+"""Joining vectors: the plan that reaches the recall wanted, and the truth to measure it by.
+
+Shape suffixes: N items, P pairs, K neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from kinfolk.errors import DataError, SettingsError
+from kinfolk.settings import JoinSettings, VectorMeasure
+from kinfolk.similarity.found import Neighbors, Pairs
+from kinfolk.similarity.recall import Truth, draw_rows, estimate_recall
+from kinfolk.similarity.vectors.cells import DEEPEST, Cells, cell_count, find_homes, join_cells, make_cells, rank_cells
+from kinfolk.similarity.vectors.items import ItemVectors
+from kinfolk.similarity.vectors.product import WHOLE, Share, join_exactly, join_some
+from kinfolk.similarity.vectors.scan import Rows, Wanted
+from kinfolk.similarity.vectors.spaces import make_space
+
+VectorPlan = Literal["exact", "cells"]
+
+FEWEST_ROWS = 5000
+"""Base rows below which looking at all of them costs less than making cells."""
+_PAIRS_AT_A_TIME = 8192
+
+
+def join_vectors(
+    left: ItemVectors, right: ItemVectors | None, settings: JoinSettings, *, threads: int, share: Share = WHOLE
+) -> tuple[Pairs, Neighbors]:
+    """Join items as vectors, with themselves where `right` is None; similarities are exact.
+
+    A share is the t-th of T parts: each pair is in one of them, and so is each row with all its neighbours. More pairs
+    than `settings.max_pairs` are not looked for. Raises SettingsError where the settings ask for what vectors cannot
+    give, and DataError where the two sides have vectors of different lengths.
+    """
+    # A product takes one thread; there are as many products at a time as there are threads.
+    with threadpool_limits(1):
+        return VectorJoin(left, right, settings, threads=threads).find(share, threads=threads)
+
+
+class VectorJoin:
+    """A join of vectors under its plan: "exact", or "cells" with as many probes as the recall needs."""
+
+    def __init__(self, left: ItemVectors, right: ItemVectors | None, settings: JoinSettings, *, threads: int) -> None:
+        check_settings(settings)
+        if right is not None and left.vectors_ND.shape[1] != right.vectors_ND.shape[1] and len(left) and len(right):
+            raise DataError(
+                f"the vectors of one side have {left.vectors_ND.shape[1]} coordinates, those of the other "
+                f"{right.vectors_ND.shape[1]}; vectors that are compared have to come from one encoder"
+            )
+        self._settings = settings
+        self._wanted = _wanted(settings)
+        measure = cast(VectorMeasure, settings.measure)
+        self.space = make_space(measure, left.vectors_ND, None if right is None else right.vectors_ND)
+        self._ranked_ND = np.empty((0, 0), np.int32)
+        self._cells = self._plan_cells(threads) if self._may_use_cells() else None
+
+    @property
+    def plan(self) -> VectorPlan:
+        """How the join is computed."""
+        return "exact" if self._cells is None else "cells"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing can be missed."""
+        return self._cells is None
+
+    def find(self, share: Share = WHOLE, *, threads: int) -> tuple[Pairs, Neighbors]:
+        """The pairs and neighbours of a share of the rows."""
+        if self._cells is None:
+            block_rows = self._settings.block_rows
+            return join_exactly(self.space, self._wanted, block_rows=block_rows, threads=threads, share=share)
+        return join_cells(self.space, self._wanted, self._cells, self._ranked_ND, threads=threads, share=share)
+
+    def probe(self, rows: Rows, *, threads: int) -> Truth:
+        """All that some rows of the left side are similar to, exactly."""
+        block_rows = self._settings.block_rows
+        return Truth(rows, *join_some(self.space, self._wanted, rows, block_rows=block_rows, threads=threads))
+
+    def _may_use_cells(self) -> bool:
+        settings = self._settings
+        if settings.plan == "exact" or settings.recall == 1 or settings.measure == "inner_product":
+            return False
+        return settings.plan == "cells" or len(self.space.base_NE) >= FEWEST_ROWS
+
+    def _plan_cells(self, threads: int) -> Cells | None:
+        """Cells, and of each row those it probes; None where more than are ranked would be needed."""
+        settings = self._settings
+        query_NE, base_NE = self.space.anchors()
+        if not len(query_NE) or not len(base_NE):
+            return None
+        cells = make_cells(base_NE, cell_count(len(base_NE)), seed=settings.seed, threads=threads)
+        home_N = cells.home_N
+        if not self.space.is_self_join:
+            home_N = find_homes(query_NE, cells.center_CE, threads=threads)
+        # Other rows than those that the result is measured on.
+        truth = self.probe(draw_rows(len(query_NE), settings.probes // 2, seed=settings.seed + 1), threads=threads)
+        depth = self._depth_for(truth, cells, home_N, threads)
+        if depth is None:
+            return None
+        self._ranked_ND = rank_cells(query_NE, home_N, cells, depth, threads=threads)
+        return cells
+
+    def _depth_for(self, truth: Truth, cells: Cells, home_N: NDArray[np.int32], threads: int) -> int | None:
+        """How many cells each row has to probe for the recall; None where as many as are ranked do not suffice."""
+        row_P, place_P = np.nonzero(truth.neighbors.code_NK >= 0)
+        kinds = [
+            (truth.pairs.left_P, truth.pairs.right_P),
+            (truth.neighbors.row_N[row_P], truth.neighbors.code_NK[row_P, place_P]),
+        ]
+        depth, deepest = 1, min(DEEPEST, len(cells))
+        for left_P, right_P in kinds:
+            if len(left_P):
+                depth_P = self._ranks(cells, home_N, left_P, cells.home_N[right_P], deepest, threads)
+                if self.space.is_self_join:
+                    back_P = self._ranks(cells, home_N, right_P, home_N[left_P], deepest, threads)
+                    depth_P = np.minimum(depth_P, back_P)
+                depth = max(depth, _depth_for(depth_P, left_P, self._settings.recall, deepest))
+        return depth if depth <= deepest else None
+
+    def _ranks(
+        self,
+        cells: Cells,
+        home_N: NDArray[np.int32],
+        row_P: Rows,
+        cell_P: NDArray[np.int32],
+        deepest: int,
+        threads: int,
+    ) -> NDArray[np.int64]:
+        """The rank, from 1, that each row gives to a cell; beyond the deepest where it is not among those ranked."""
+        rows, place_P = np.unique(row_P, return_inverse=True)
+        query_NE = self.space.anchors()[0][rows]
+        ranked_ND = rank_cells(query_NE, home_N[rows], cells, deepest, threads=threads)
+        rank_P = np.full(len(row_P), deepest + 1)
+        for start in range(0, len(row_P), _PAIRS_AT_A_TIME):
+            part = slice(start, start + _PAIRS_AT_A_TIME)
+            is_it = ranked_ND[place_P[part]] == cell_P[part, None]
+            rank_P[part] = np.where(is_it.any(axis=1), is_it.argmax(axis=1) + 1, deepest + 1)
+        return rank_P
+
+
+def check_settings(settings: JoinSettings) -> None:
+    """Raise SettingsError where the settings ask for what vectors cannot give."""
+    if settings.measure not in get_args(VectorMeasure):
+        allowed = ", ".join(get_args(VectorMeasure))
+        raise SettingsError(
+            f"the measure is {settings.measure}; vectors are compared by {allowed}: choose one of these"
+        )
+    if settings.plan not in ("auto", *get_args(VectorPlan)):
+        allowed = ", ".join(get_args(VectorPlan))
+        raise SettingsError(f"the plan is {settings.plan}; vectors are joined by auto, {allowed}")
+    least, measure = settings.threshold, settings.measure
+    if least is not None and ((measure == "cosine" and not -1 < least <= 1) or (measure == "euclidean" and least < 0)):
+        allowed = "above -1 and at most 1" if measure == "cosine" else "a distance, 0 or more"
+        raise SettingsError(f"the threshold is {least}; under {measure} it has to be {allowed}")
+
+
+def _wanted(settings: JoinSettings) -> Wanted:
+    least = settings.threshold
+    if least is not None and settings.measure == "euclidean":
+        least = -least
+    return Wanted(least, settings.neighbors, settings.max_pairs)
+
+
+def _depth_for(depth_P: NDArray[np.int64], row_P: Rows, recall: float, deepest: int) -> int:
+    """The least depth whose recall, by the lower end of its interval, is as wanted; the deepest and 1 where none is."""
+    _, place_P, truths_N = np.unique(row_P, return_inverse=True, return_counts=True)
+    for depth in range(1, deepest + 1):
+        hits_N = np.bincount(place_P[depth_P <= depth], minlength=len(truths_N))
+        if estimate_recall(hits_N, truths_N).low >= recall:
+            return depth
+    return deepest + 1

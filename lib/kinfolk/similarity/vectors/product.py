@@ -1,0 +1,139 @@
+"""The exact join: blocks of rows against blocks of rows, each pair of blocks multiplied once.
+
+Shape suffixes: N items, P pairs, K neighbours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinfolk.similarity.effort import spread
+from kinfolk.similarity.found import Neighbors, Pairs
+from kinfolk.similarity.vectors.scan import SPARE_PLACES, Rows, Scan, Wanted
+from kinfolk.similarity.vectors.spaces import Space
+
+Share = tuple[int, int]
+"""Which part of the work: the t-th of T."""
+
+WHOLE: Share = (0, 1)
+
+
+def join_exactly(
+    space: Space, wanted: Wanted, *, block_rows: int, threads: int, share: Share = WHOLE
+) -> tuple[Pairs, Neighbors]:
+    """All pairs of at least a similarity, and the nearest neighbours of every row of the left side.
+
+    A share has the blocks t, t + T, … of the left side: the pairs whose first row is among them, and their neighbours.
+    """
+    blocks = split_rows(len(space.query_NE), block_rows)
+    bases = blocks if space.is_self_join else split_rows(len(space.base_NE), block_rows)
+    own = range(share[0], len(blocks), share[1])
+    scan = Scan(space, wanted, spare_places=SPARE_PLACES)
+
+    def join_block(i: int) -> None:
+        query_Q = np.arange(blocks[i].start, blocks[i].stop)
+        if not space.is_self_join:
+            for base in bases:
+                scan.take(query_Q, base, is_mutual=False, owns=_all_of)
+            return
+        # The block itself first: items whose ids are close are often alike, which raises the floors early.
+        scan.take(query_Q, blocks[i], is_mutual=False, owns=np.less)
+        for j in range(i + 1, len(blocks)):
+            scan.take(query_Q, blocks[j], is_mutual=j in own, owns=_all_of)
+        for j in range(i):
+            if j not in own and wanted.neighbors:
+                scan.take(query_Q, blocks[j], is_mutual=False, owns=None)
+
+    spread(join_block, own, threads)
+    rows = np.concatenate([np.arange(0), *(np.arange(blocks[i].start, blocks[i].stop) for i in own)])
+    if not wanted.neighbors:
+        return scan.pairs(), Neighbors.none()
+    neighbors, is_certain_N = scan.neighbors(rows)
+    _settle(scan, neighbors, np.flatnonzero(~is_certain_N), block_rows, threads)
+    return scan.pairs(), neighbors
+
+
+def join_some(space: Space, wanted: Wanted, rows: Rows, *, block_rows: int, threads: int) -> tuple[Pairs, Neighbors]:
+    """What some rows of the left side are similar to, exactly, whichever id comes first; an item is not its own.
+
+    The pairs have the rows as their left side.
+    """
+    scan = Scan(space, wanted, spare_places=SPARE_PLACES)
+    bases = split_rows(len(space.base_NE), block_rows)
+
+    def join_part(part: range) -> None:
+        for base in bases:
+            scan.take(
+                rows[part.start : part.stop], base, is_mutual=False, owns=_others if space.is_self_join else _all_of
+            )
+
+    spread(join_part, split_rows(len(rows), max(1, min(block_rows, -(-len(rows) // threads)))), threads)
+    if not wanted.neighbors:
+        return scan.pairs(), Neighbors.none()
+    neighbors, is_certain_N = scan.neighbors(rows)
+    _settle(scan, neighbors, np.flatnonzero(~is_certain_N), block_rows, threads)
+    return scan.pairs(), neighbors
+
+
+def split_rows(count: int, block_rows: int) -> list[range]:
+    """Cut `count` rows into blocks.
+
+    >>> split_rows(5, 2)
+    [range(0, 2), range(2, 4), range(4, 5)]
+    """
+    return [range(start, min(start + block_rows, count)) for start in range(0, count, block_rows)]
+
+
+def _all_of(query_P: Rows, _: Rows) -> NDArray[np.bool_]:
+    return np.ones(len(query_P), bool)
+
+
+def _others(query_P: Rows, base_P: Rows) -> NDArray[np.bool_]:
+    is_other_P: NDArray[np.bool_] = query_P != base_P
+    return is_other_P
+
+
+def _settle(scan: Scan, neighbors: Neighbors, places: Rows, block_rows: int, threads: int) -> None:
+    """Look once more at the rows in these places, whose last neighbour lies closer to others than a score can tell.
+
+    Every candidate that may be as near as the last one found is measured exactly.
+    """
+    space = scan.space
+    bases = split_rows(len(space.base_NE), block_rows)
+
+    def settle_part(part: range) -> None:
+        some = places[part.start : part.stop]
+        row_Q, count = neighbors.row_N[some], neighbors.code_NK.shape[1]
+        code_QK, similarity_QK = neighbors.code_NK[some], neighbors.similarity_NK[some]
+        for base in bases:
+            least_Q = np.array([space.candidate_score(s) for s in similarity_QK[:, -1]], np.float32)
+            query_P, base_P = scan.candidates(row_Q, base, least_Q)
+            similarity_P = space.similarity(row_Q[query_P], base_P)
+            _merge(code_QK, similarity_QK, query_P, base_P, similarity_P)
+        neighbors.code_NK[some], neighbors.similarity_NK[some] = code_QK[:, :count], similarity_QK[:, :count]
+
+    spread(settle_part, split_rows(len(places), max(1, min(block_rows, -(-len(places) // threads)))), threads)
+
+
+def _merge(
+    code_QK: NDArray[np.int64],
+    similarity_QK: NDArray[np.float64],
+    query_P: Rows,
+    code_P: Rows,
+    similarity_P: NDArray[np.float64],
+) -> None:
+    """Let candidates compete for the places of their rows: the most similar first, equal ones by code."""
+    count = code_QK.shape[1]
+    touched = np.unique(query_P)
+    rows = np.concatenate([np.repeat(touched, count), query_P])
+    codes = np.concatenate([code_QK[touched].ravel(), code_P])
+    similarities = np.concatenate([similarity_QK[touched].ravel(), similarity_P])
+    # A neighbour that stands there already comes as a candidate again.
+    order = np.lexsort((codes, -similarities, rows))
+    rows, codes, similarities = rows[order], codes[order], similarities[order]
+    is_new = np.ones(len(rows), bool)
+    is_new[1:] = (rows[1:] != rows[:-1]) | (codes[1:] != codes[:-1])
+    rows, codes, similarities = rows[is_new], codes[is_new], similarities[is_new]
+    best = np.searchsorted(rows, touched)[:, None] + np.arange(count)
+    code_QK[touched], similarity_QK[touched] = codes[best], similarities[best]
