@@ -37,9 +37,11 @@ _REPORT_DDL = "report string"
 _REPORT = pa.schema([("report", pa.string())])
 
 
-def run_tasks(rows: DataFrame, count: int, settings: JoinSettings, folder: str, *, is_self_join: bool) -> list[Report]:
-    """Join `count` rows (is_right, item_id, value); what is found lies in files of the folder, which reports name."""
-    if count <= _one_task_rows(rows.sparkSession, settings):
+def run_tasks(rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool) -> list[Report]:
+    """Join rows (is_right, item_id, value); what is found lies in files of the folder, which reports name."""
+    limit = _one_task_rows(rows.sparkSession, settings)
+    # Where any number will do, a Spark job to count them is saved.
+    if limit == math.inf or rows.count() <= limit:
         return [_join_in_one_task(rows, settings, folder, is_self_join=is_self_join)]
     return _join_in_tasks(rows, settings, folder, is_self_join=is_self_join)
 

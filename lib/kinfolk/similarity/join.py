@@ -82,8 +82,7 @@ def similar_pairs(
     rows = _select_rows(left, right, settings)
     folder, remove = _open_scratch(spark, scratch)
     try:
-        count = left.count() + (right.count() if right is not None else 0)
-        reports = run_tasks(rows, count, settings, folder, is_self_join=right is None)
+        reports = run_tasks(rows, settings, folder, is_self_join=right is None)
         audit = _add_up(reports, settings)
         _check_budget(audit, settings)
         frames = {kind: read_found(spark, kind, reports) for kind in SCHEMAS}
