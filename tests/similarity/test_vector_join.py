@@ -212,10 +212,24 @@ def test_cells_reach_their_recall_and_find_nothing_wrong(measure: Any, threshold
     some = joins.probe(draw_rows(len(left), 1000, seed=3), threads=1)
     estimated = measure_recall(some, pairs, neighbors, is_self_join=not is_cross, population=len(left))
     assert estimated.low - 0.02 < recall.value < estimated.high + 0.02
-    shares = [VectorJoin(left, right, wanted, threads=1).find((t, 3), threads=1) for t in range(3)]
+
+
+@pytest.mark.parametrize("is_cross", [False, True])
+def test_shares_of_a_join_by_cells_are_its_parts_and_reach_the_recall(is_cross: bool) -> None:
+    left, right = make_clusters(4000, seed=1), make_clusters(3000, seed=2) if is_cross else None
+    wanted = JoinSettings(threshold=0.85, neighbors=5, recall=0.95, plan="cells", probes=1000)
+    join = VectorJoin(left, right, wanted, threads=1, is_shared=True)
+    whole, _ = join.find(threads=2)
+    shares = [join.find((t, 3), threads=1) for t in range(3)]
     shared = [key for part, _ in shares for key in zip(part.left_P, part.right_P, strict=True)]
-    assert sorted(shared) == sorted(found), "shares find the same pairs, each once"
-    assert sorted(chain(*(part.row_N for _, part in shares))) == list(range(len(left)))
+    assert sorted(shared) == sorted(zip(whole.left_P, whole.right_P, strict=True)), "the same pairs, each once"
+    rows = np.concatenate([part.row_N for _, part in shares])
+    assert sorted(rows) == list(range(len(left)))
+    codes_NK = np.concatenate([part.code_NK for _, part in shares])[np.argsort(rows)]
+    neighbors = Neighbors(np.arange(len(left)), codes_NK, np.zeros(codes_NK.shape))
+    everyone = join.probe(np.arange(len(left)), threads=1)
+    recall = measure_recall(everyone, whole, neighbors, is_self_join=not is_cross, population=len(left))
+    assert recall.value > 0.945
 
 
 def test_a_recall_that_cells_cannot_reach_is_reached_exactly() -> None:

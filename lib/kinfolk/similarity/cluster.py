@@ -96,9 +96,8 @@ def _join_in_tasks(rows: DataFrame, settings: JoinSettings, folder: str, *, is_s
     table = rows.toArrow()
     cores, threads = _count_threads(spark, settings), settings.threads or _task_cores(spark)
     with threadpool_limits(1):
-        prepared = prepare_join(
-            table if table.num_rows else no_rows(settings), settings, is_self_join=is_self_join, threads=cores
-        )
+        table = table if table.num_rows else no_rows(settings)
+        prepared = prepare_join(table, settings, is_self_join=is_self_join, threads=cores, is_shared=True)
     path = ship(prepared, folder)
 
     def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

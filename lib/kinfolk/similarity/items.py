@@ -56,10 +56,10 @@ def collapse_items(items: Items, *, threads: int) -> tuple[Items, pa.Table]:
     return collapse_set_copies(items, threads=threads)
 
 
-def plan_items(left: Items, right: Items | None, settings: JoinSettings, *, threads: int) -> Join:
-    """Get a join of two sides, or of one with itself, ready to run."""
+def plan_items(left: Items, right: Items | None, settings: JoinSettings, *, threads: int, is_shared: bool) -> Join:
+    """Get a join of two sides, or of one with itself, ready to run, whole or in shares."""
     if isinstance(left, ItemVectors):
         assert right is None or isinstance(right, ItemVectors)
-        return VectorJoin(left, right, settings, threads=threads)
+        return VectorJoin(left, right, settings, threads=threads, is_shared=is_shared)
     assert right is None or isinstance(right, ItemSets)
     return SetJoin(left, right, settings)

@@ -117,7 +117,9 @@ class Prepared:
         return self.right or self.left
 
 
-def prepare_join(rows: pa.Table, settings: JoinSettings, *, is_self_join: bool, threads: int) -> Prepared:
+def prepare_join(
+    rows: pa.Table, settings: JoinSettings, *, is_self_join: bool, threads: int, is_shared: bool
+) -> Prepared:
     """Check the rows of both sides (is_right, item_id, value), set identical ones apart, and make the plan."""
     if is_self_join:
         left, right = _prepare(rows, settings, threads), None
@@ -125,7 +127,8 @@ def prepare_join(rows: pa.Table, settings: JoinSettings, *, is_self_join: bool, 
         is_right = rows["is_right"]
         left = _prepare(rows.filter(pc.invert(is_right)), settings, threads)
         right = _prepare(rows.filter(is_right), settings, threads)
-    return Prepared(left, right, plan_items(left.items, right.items if right else None, settings, threads=threads))
+    others = right.items if right else None
+    return Prepared(left, right, plan_items(left.items, others, settings, threads=threads, is_shared=is_shared))
 
 
 def _prepare(rows: pa.Table, settings: JoinSettings, threads: int) -> Side:
@@ -142,7 +145,7 @@ def join_all(
     kept = list(batches)
     rows = pa.Table.from_batches(kept) if kept else no_rows(settings)
     clock.stop("read")
-    prepared = prepare_join(rows, settings, is_self_join=is_self_join, threads=threads)
+    prepared = prepare_join(rows, settings, is_self_join=is_self_join, threads=threads, is_shared=False)
     del kept, rows
     clock.stop("prepare")
     return join_share(prepared, settings, WHOLE, scratch=scratch, clock=clock, threads=threads)

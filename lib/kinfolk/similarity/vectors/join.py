@@ -39,20 +39,32 @@ def join_vectors(
     """
     # A product takes one thread; there are as many products at a time as there are threads.
     with threadpool_limits(1):
-        return VectorJoin(left, right, settings, threads=threads).find(share, threads=threads)
+        join = VectorJoin(left, right, settings, threads=threads, is_shared=share != WHOLE)
+        return join.find(share, threads=threads)
 
 
 class VectorJoin:
-    """A join of vectors under its plan: "exact", or "cells" with as many probes as the recall needs."""
+    """A join of vectors under its plan: "exact", or "cells" with as many probes as the recall needs.
 
-    def __init__(self, left: ItemVectors, right: ItemVectors | None, settings: JoinSettings, *, threads: int) -> None:
+    `is_shared` says that it will be computed in shares, which takes more probes.
+    """
+
+    def __init__(
+        self,
+        left: ItemVectors,
+        right: ItemVectors | None,
+        settings: JoinSettings,
+        *,
+        threads: int,
+        is_shared: bool = False,
+    ) -> None:
         check_settings(settings)
         if right is not None and left.vectors_ND.shape[1] != right.vectors_ND.shape[1] and len(left) and len(right):
             raise DataError(
                 f"the vectors of one side have {left.vectors_ND.shape[1]} coordinates, those of the other "
                 f"{right.vectors_ND.shape[1]}; vectors that are compared have to come from one encoder"
             )
-        self._settings = settings
+        self._settings, self._is_shared = settings, is_shared
         self._wanted = _wanted(settings)
         measure = cast(VectorMeasure, settings.measure)
         self.space = make_space(measure, left.vectors_ND, None if right is None else right.vectors_ND)
@@ -109,14 +121,19 @@ class VectorJoin:
         """How many cells each row has to probe for the recall; None where as many as are ranked do not suffice."""
         row_P, place_P = np.nonzero(truth.neighbors.code_NK >= 0)
         kinds = [
-            (truth.pairs.left_P, truth.pairs.right_P),
-            (truth.neighbors.row_N[row_P], truth.neighbors.code_NK[row_P, place_P]),
+            (truth.pairs.left_P, truth.pairs.right_P, self.space.is_self_join),
+            # A product that serves a row of another share cannot offer it a neighbour.
+            (
+                truth.neighbors.row_N[row_P],
+                truth.neighbors.code_NK[row_P, place_P],
+                self.space.is_self_join and not self._is_shared,
+            ),
         ]
         depth, deepest = 1, min(DEEPEST, len(cells))
-        for left_P, right_P in kinds:
+        for left_P, right_P, is_two_sided in kinds:
             if len(left_P):
                 depth_P = self._ranks(cells, home_N, left_P, cells.home_N[right_P], deepest, threads)
-                if self.space.is_self_join:
+                if is_two_sided:
                     back_P = self._ranks(cells, home_N, right_P, home_N[left_P], deepest, threads)
                     depth_P = np.minimum(depth_P, back_P)
                 depth = max(depth, _depth_for(depth_P, left_P, self._settings.recall, deepest))
