@@ -18,7 +18,14 @@ from kinfolk.run import FileStamp, Job, Outcome, Run, run_job
 from kinfolk.run.execution import explain
 from kinfolk.run.records import read_records
 from kinfolk.settings import Settings
-from kinfolk.tables.catalog import ITEM_COPIES, ITEM_GROUPS, JOB_RUNS, REJECTED_ROWS, SIMILAR_PAIRS
+from kinfolk.tables.catalog import (
+    GROUP_EVENTS,
+    ITEM_COPIES,
+    ITEM_GROUPS,
+    JOB_RUNS,
+    REJECTED_ROWS,
+    SIMILAR_PAIRS,
+)
 from kinfolk.tables.lake import Lake
 
 if TYPE_CHECKING:
@@ -138,6 +145,36 @@ def test_a_failed_run_is_taken_over_and_ends_like_a_clean_one(
     outcome = go(settings, spark, job)
     assert (outcome.run_id, attempts) == (failed.run_id, [1, 2])
     assert [r.status for r in read_records(Lake(lake), "pair")] == ["succeeded"]
+
+
+def test_a_run_that_is_taken_over_compares_with_what_stood_before_its_first_attempt(
+    spark: SparkSession, lake: str, settings: Settings
+) -> None:
+    """It writes down how many pairs there were before, and dies once after its commit."""
+    must_fail = [False]
+
+    def compare(run: Run) -> None:
+        before = run.previous(SIMILAR_PAIRS)
+        told = {"group_id": "all", "event": "grown", "items_before": before.count() if before else 0, "items_after": 9}
+        schema = pa.schema([GROUP_EVENTS.arrow_schema().field(name) for name in (*told, "items", "from_group_ids")])
+        row = told | {"items": 1, "from_group_ids": []}
+        run.record(GROUP_EVENTS, pa.Table.from_pylist([row], schema=schema))
+        pair_copies(run)
+        if must_fail[0]:
+            raise DataError("after the commit")
+
+    job = replace(PAIR, body=compare, writes=(SIMILAR_PAIRS, GROUP_EVENTS))
+    first = go(settings, spark, job)
+    put_copies(lake, ("b", "a"), ("c", "a"), ("d", "a"))
+    must_fail[0] = True
+    with pytest.raises(DataError, match="after the commit"):
+        go(settings, spark, job)
+    must_fail[0] = False
+    second = go(settings, spark, job)
+    events = Lake(lake).read(GROUP_EVENTS).to_pylist()
+    assert {(e["join_run_id"], e["items_before"]) for e in events} == {(first.run_id, 0), (second.run_id, 2)}
+    assert len(events) == 2
+    assert {event["run_id"] for event in events} == {first.run_id, second.run_id}
 
 
 def test_losing_too_much_commits_nothing(spark: SparkSession, lake: str, make_settings: MakeSettings) -> None:
