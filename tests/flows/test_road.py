@@ -34,6 +34,7 @@ from kinfolk.tables.catalog import (
     ITEM_FEATURES,
     ITEM_NEIGHBORS,
     JOB_RUNS,
+    JOIN_AUDITS,
     REJECTED_ROWS,
     SIMILAR_PAIRS,
     TRAINING_METRICS,
@@ -66,8 +67,8 @@ class Flow:
         return [outcome.job for outcome in outcomes if outcome.status == "succeeded"]
 
     def states(self) -> dict[str, tuple[str, int]]:
-        """Identity and version of every table but job_runs."""
-        snapshots = [self.lake.snapshot(table) for table in CATALOG.values() if table is not JOB_RUNS]
+        """Identity and version of every table but those with a row for each run."""
+        snapshots = [self.lake.snapshot(table) for table in CATALOG.values() if table not in (JOB_RUNS, JOIN_AUDITS)]
         return {s.table: (s.table_id, s.version) for s in snapshots}
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
