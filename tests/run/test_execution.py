@@ -194,8 +194,8 @@ def test_a_second_table_that_loses_too_much_holds_back_the_first(
 
         copies = run.read(ITEM_COPIES)
         pairs = copies.selectExpr("representative_id AS left_id", "item_id AS right_id", "1D AS similarity")
-        columns = ("item_id", "representative_id AS group_id", "2L AS group_size", "1D AS weakest_link", "1 AS diameter")
-        groups = copies.selectExpr(*columns)
+        about = ("2L AS group_size", "1D AS weakest_link", "1 AS diameter")
+        groups = copies.selectExpr("item_id", "representative_id AS group_id", *about)
         turned_away = groups.withColumn("reject_reason", F.lit("odd"))
         run.commit(run.stage(SIMILAR_PAIRS, pairs), run.stage(ITEM_GROUPS, turned_away))
 
