@@ -12,13 +12,18 @@ Result = TypeVar("Result")
 
 _ITEMS_A_JOB = 8192
 
+Share = tuple[int, int]
+"""Which part of the work: the t-th of T."""
+
+WHOLE: Share = (0, 1)
+
 
 @dataclass(frozen=True)
 class Effort:
     """Threads to compute with, which part of the work to do (the t-th of T), and the most pairs to find in it."""
 
     threads: int
-    share: tuple[int, int] = (0, 1)
+    share: Share = WHOLE
     max_pairs: int = 1 << 62
 
 

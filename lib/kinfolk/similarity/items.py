@@ -7,13 +7,13 @@ from typing import Protocol, get_args
 import pyarrow as pa
 
 from kinfolk.settings import JoinSettings, VectorMeasure
+from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Truth
 from kinfolk.similarity.sets.items import ItemSets, collapse_set_copies, read_sets
 from kinfolk.similarity.sets.join import SetJoin
 from kinfolk.similarity.vectors.items import ItemVectors, collapse_copies, read_vectors
 from kinfolk.similarity.vectors.join import VectorJoin
-from kinfolk.similarity.vectors.product import WHOLE, Share
 from kinfolk.similarity.vectors.scan import Rows
 
 Items = ItemVectors | ItemSets

@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kinfolk.settings import JoinSettings
+from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.items import Items, Join, collapse_items, compares_vectors, plan_items, read_items
 from kinfolk.similarity.recall import CERTAIN, Recall, draw_rows, measure_recall
 from kinfolk.similarity.shipping import open_folder
-from kinfolk.similarity.vectors.product import WHOLE, Share
 
 PAIRS = pa.schema([("left_id", pa.string()), ("right_id", pa.string()), ("similarity", pa.float64())])
 NEIGHBORS = pa.schema(

@@ -12,9 +12,9 @@ import numpy as np
 
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import JoinSettings, SetMeasure
-from kinfolk.similarity.effort import Effort
+from kinfolk.similarity.effort import WHOLE, Effort, Share
 from kinfolk.similarity.found import Neighbors, Pairs
-from kinfolk.similarity.recall import Truth
+from kinfolk.similarity.recall import Truth, draw_rows
 from kinfolk.similarity.sets.items import Codes, ItemSets
 from kinfolk.similarity.sets.minhash import CANDIDATE_SECONDS, choose_bands, join_bands
 from kinfolk.similarity.sets.nearest import find_neighbors
@@ -53,7 +53,7 @@ def join_sets(
     settings: JoinSettings,
     *,
     threads: int,
-    share: tuple[int, int] = (0, 1),
+    share: Share = WHOLE,
 ) -> tuple[Pairs, Neighbors]:
     """Join items as sets, with themselves where `right` is None; similarities are exact.
 
@@ -62,21 +62,14 @@ def join_sets(
     Neighbours are always exact. Raises SettingsError where the settings ask for what sets cannot give, and DataError
     where the two sides are not sets of the same kind.
     """
-    _check(left, right, settings)
-    effort = Effort(threads, share, settings.max_pairs)
-    pairs, neighbors = Pairs.none(), Neighbors.none()
-    sides = [left] if right is None else [left, right]
-    if all(len(side) for side in sides) and settings.threshold is not None:
-        pairs = _find_pairs(left, right, settings, effort)
-    if settings.neighbors:
-        neighbors = find_neighbors(left, right, _measure(settings), settings.neighbors, effort)
-    return pairs, neighbors
+    return SetJoin(left, right, settings).find(share, threads=threads)
 
 
 class SetJoin:
     """A join of sets under its plan."""
 
     def __init__(self, left: ItemSets, right: ItemSets | None, settings: JoinSettings) -> None:
+        _check(left, right, settings)
         self._left, self._right, self._settings = left, right, settings
         self.plan = plan_join(left, right, settings)
 
@@ -85,9 +78,16 @@ class SetJoin:
         """Whether nothing can be missed."""
         return self.plan == "prefix" or self._settings.threshold is None
 
-    def find(self, share: tuple[int, int] = (0, 1), *, threads: int) -> tuple[Pairs, Neighbors]:
+    def find(self, share: Share = WHOLE, *, threads: int) -> tuple[Pairs, Neighbors]:
         """The pairs and neighbours of a share of the rows."""
-        return join_sets(self._left, self._right, self._settings, threads=threads, share=share)
+        left, right, settings = self._left, self._right, self._settings
+        effort = Effort(threads, share, settings.max_pairs)
+        pairs, neighbors = Pairs.none(), Neighbors.none()
+        if len(left) and (right is None or len(right)) and settings.threshold is not None:
+            pairs = _find_pairs(left, right, settings, self.plan, effort)
+        if settings.neighbors:
+            neighbors = find_neighbors(left, right, _measure(settings), settings.neighbors, effort)
+        return pairs, neighbors
 
     def probe(self, rows: Codes, *, threads: int) -> Truth:
         """All that some rows of the left side are similar to, exactly."""
@@ -186,10 +186,10 @@ def _may_miss(settings: JoinSettings) -> bool:
     return settings.recall < 1 and settings.measure == "jaccard"
 
 
-def _find_pairs(left: ItemSets, right: ItemSets | None, settings: JoinSettings, effort: Effort) -> Pairs:
+def _find_pairs(left: ItemSets, right: ItemSets | None, settings: JoinSettings, plan: SetPlan, effort: Effort) -> Pairs:
     assert settings.threshold is not None
     rule = make_rule(_measure(settings), settings.threshold)
-    if plan_join(left, right, settings) == "prefix":
+    if plan == "prefix":
         pairs = join_prefixes(left, right, rule, effort)
     else:
         bands = choose_bands(left, right, rule.least, settings.recall, seed=settings.seed)
@@ -200,8 +200,7 @@ def _find_pairs(left: ItemSets, right: ItemSets | None, settings: JoinSettings, 
 
 def _draw(sets: ItemSets, seed: int) -> ItemSets:
     """Some of the items, drawn at random."""
-    drawn = np.random.default_rng(seed).choice(len(sets), min(len(sets), _SAMPLE_ITEMS), replace=False)
-    return sets.take(np.sort(drawn))
+    return sets.take(draw_rows(len(sets), _SAMPLE_ITEMS, seed=seed))
 
 
 def _pair_count(left: ItemSets, right: ItemSets | None) -> float:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from kinfolk.similarity.compiling import Whole, inlined, kernel
 from kinfolk.similarity.effort import Budget, Effort, split_items, spread
 from kinfolk.similarity.found import Pairs
+from kinfolk.similarity.recall import draw_rows
 from kinfolk.similarity.sets.items import ItemSets, sketch_sets
 from kinfolk.similarity.sets.prefix import PREFIX_TOKEN_SECONDS, Room, join_prefixes, make_room, take_found
 from kinfolk.similarity.sets.shingles import Source, Workspace, count_common, make_workspace, read_set
@@ -112,9 +113,9 @@ def _bands_needed(least: float, recall: float, rows: int) -> int:
 
 def _sample_rows(sets: ItemSets, seed: int) -> NDArray[np.uint64]:
     """The rows of some sets, drawn at random: each row is a band of its own."""
-    drawn = np.random.default_rng(seed).choice(len(sets), min(len(sets), _SAMPLE_ITEMS), replace=False)
+    drawn = draw_rows(len(sets), _SAMPLE_ITEMS, seed=seed)
     row_NH = np.empty((len(drawn), _SAMPLE_HASHES), np.uint64)
-    sample = sets.take(np.sort(drawn))
+    sample = sets.take(drawn)
     sketch_sets(sample, draw_hashes(_SAMPLE_HASHES, 1, seed), record_words(sets.mean_tokens), row_NH, 1)
     return row_NH
 

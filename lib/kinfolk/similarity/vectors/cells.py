@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinfolk.similarity.compiling import compiled
-from kinfolk.similarity.effort import spread
+from kinfolk.similarity.effort import WHOLE, Share, split_items, spread
 from kinfolk.similarity.found import Neighbors, Pairs
-from kinfolk.similarity.vectors.product import WHOLE, Share, split_rows
 from kinfolk.similarity.vectors.scan import Rows, Scan, Wanted
 from kinfolk.similarity.vectors.spaces import Matrix, Space, sort_places
 
@@ -92,7 +91,7 @@ def find_homes(rows_NE: Matrix, center_CE: Matrix, *, threads: int) -> NDArray[n
         near_QC -= half_C
         home_N[part.start : part.stop] = near_QC.argmax(axis=1)
 
-    spread(place, split_rows(len(rows_NE), _ROWS_AT_A_TIME), threads)
+    spread(place, split_items(len(rows_NE), _ROWS_AT_A_TIME), threads)
     return home_N
 
 
@@ -189,8 +188,8 @@ def join_cells(
 
     def visit(cell: int, queries: Rows, *, is_mutual: bool) -> None:
         base = cells.rows(cell)
-        for part in split_rows(len(queries), _ROWS_AT_A_TIME):
-            for bases in split_rows(len(base), _ROWS_AT_A_TIME):
+        for part in split_items(len(queries), _ROWS_AT_A_TIME):
+            for bases in split_items(len(base), _ROWS_AT_A_TIME):
                 some = range(base.start + bases.start, base.start + bases.stop)
                 scan.take(queries[part.start : part.stop], some, is_mutual=is_mutual, owns=owns)
 

@@ -13,11 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import JoinSettings, VectorMeasure
+from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Truth, draw_rows, estimate_recall
 from kinfolk.similarity.vectors.cells import DEEPEST, Cells, cell_count, find_homes, join_cells, make_cells, rank_cells
 from kinfolk.similarity.vectors.items import ItemVectors
-from kinfolk.similarity.vectors.product import WHOLE, Share, join_exactly, join_some
+from kinfolk.similarity.vectors.product import join_exactly, join_some
 from kinfolk.similarity.vectors.scan import Rows, Wanted
 from kinfolk.similarity.vectors.spaces import make_space
 

@@ -8,15 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.similarity.effort import spread
+from kinfolk.similarity.effort import WHOLE, Share, split_items, spread
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.vectors.scan import SPARE_PLACES, Rows, Scan, Wanted
 from kinfolk.similarity.vectors.spaces import Space
-
-Share = tuple[int, int]
-"""Which part of the work: the t-th of T."""
-
-WHOLE: Share = (0, 1)
 
 
 def join_exactly(
@@ -26,8 +21,8 @@ def join_exactly(
 
     A share has the blocks t, t + T, … of the left side: the pairs whose first row is among them, and their neighbours.
     """
-    blocks = split_rows(len(space.query_NE), block_rows)
-    bases = blocks if space.is_self_join else split_rows(len(space.base_NE), block_rows)
+    blocks = split_items(len(space.query_NE), block_rows)
+    bases = blocks if space.is_self_join else split_items(len(space.base_NE), block_rows)
     own = range(share[0], len(blocks), share[1])
     scan = Scan(space, wanted, spare_places=SPARE_PLACES)
 
@@ -47,11 +42,7 @@ def join_exactly(
 
     spread(join_block, own, threads)
     rows = np.concatenate([np.arange(0), *(np.arange(blocks[i].start, blocks[i].stop) for i in own)])
-    if not wanted.neighbors:
-        return scan.pairs(), Neighbors.none()
-    neighbors, is_certain_N = scan.neighbors(rows)
-    _settle(scan, neighbors, np.flatnonzero(~is_certain_N), block_rows, threads)
-    return scan.pairs(), neighbors
+    return scan.pairs(), _find_neighbors(scan, rows, block_rows, threads)
 
 
 def join_some(space: Space, wanted: Wanted, rows: Rows, *, block_rows: int, threads: int) -> tuple[Pairs, Neighbors]:
@@ -60,7 +51,7 @@ def join_some(space: Space, wanted: Wanted, rows: Rows, *, block_rows: int, thre
     The pairs have the rows as their left side.
     """
     scan = Scan(space, wanted, spare_places=SPARE_PLACES)
-    bases = split_rows(len(space.base_NE), block_rows)
+    bases = split_items(len(space.base_NE), block_rows)
 
     def join_part(part: range) -> None:
         for base in bases:
@@ -68,21 +59,22 @@ def join_some(space: Space, wanted: Wanted, rows: Rows, *, block_rows: int, thre
                 rows[part.start : part.stop], base, is_mutual=False, owns=_others if space.is_self_join else _all_of
             )
 
-    spread(join_part, split_rows(len(rows), max(1, min(block_rows, -(-len(rows) // threads)))), threads)
-    if not wanted.neighbors:
-        return scan.pairs(), Neighbors.none()
+    spread(join_part, _split_for(len(rows), block_rows, threads), threads)
+    return scan.pairs(), _find_neighbors(scan, rows, block_rows, threads)
+
+
+def _find_neighbors(scan: Scan, rows: Rows, block_rows: int, threads: int) -> Neighbors:
+    """The nearest neighbours of rows that were scanned against the whole base."""
+    if not scan.wanted.neighbors:
+        return Neighbors.none()
     neighbors, is_certain_N = scan.neighbors(rows)
     _settle(scan, neighbors, np.flatnonzero(~is_certain_N), block_rows, threads)
-    return scan.pairs(), neighbors
+    return neighbors
 
 
-def split_rows(count: int, block_rows: int) -> list[range]:
-    """Cut `count` rows into blocks.
-
-    >>> split_rows(5, 2)
-    [range(0, 2), range(2, 4), range(4, 5)]
-    """
-    return [range(start, min(start + block_rows, count)) for start in range(0, count, block_rows)]
+def _split_for(count: int, block_rows: int, threads: int) -> list[range]:
+    """Cut rows into blocks, smaller ones where there would be fewer than threads."""
+    return split_items(count, max(1, min(block_rows, -(-count // threads))))
 
 
 def _all_of(query_P: Rows, _: Rows) -> NDArray[np.bool_]:
@@ -100,20 +92,20 @@ def _settle(scan: Scan, neighbors: Neighbors, places: Rows, block_rows: int, thr
     Every candidate that may be as near as the last one found is measured exactly.
     """
     space = scan.space
-    bases = split_rows(len(space.base_NE), block_rows)
+    bases = split_items(len(space.base_NE), block_rows)
 
     def settle_part(part: range) -> None:
         some = places[part.start : part.stop]
         row_Q, count = neighbors.row_N[some], neighbors.code_NK.shape[1]
         code_QK, similarity_QK = neighbors.code_NK[some], neighbors.similarity_NK[some]
         for base in bases:
-            least_Q = np.array([space.candidate_score(s) for s in similarity_QK[:, -1]], np.float32)
+            least_Q = space.candidate_scores(similarity_QK[:, -1])
             query_P, base_P = scan.candidates(row_Q, base, least_Q)
             similarity_P = space.similarity(row_Q[query_P], base_P)
             _merge(code_QK, similarity_QK, query_P, base_P, similarity_P)
         neighbors.code_NK[some], neighbors.similarity_NK[some] = code_QK[:, :count], similarity_QK[:, :count]
 
-    spread(settle_part, split_rows(len(places), max(1, min(block_rows, -(-len(places) // threads)))), threads)
+    spread(settle_part, _split_for(len(places), block_rows, threads), threads)
 
 
 def _merge(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kinfolk.similarity.effort import Budget
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.vectors.heaps import decode_codes, make_heaps
 from kinfolk.similarity.vectors.spaces import Space, sort_places
@@ -47,15 +48,17 @@ class Scan:
         self.space, self.wanted = space, wanted
         places = wanted.neighbors + spare_places if wanted.neighbors else 0
         self.heaps = make_heaps(len(space.query_NE), places)
-        self._least = np.float32(np.inf) if wanted.least is None else space.candidate_score(wanted.least)
+        self._least = np.float32(np.inf)
+        if wanted.least is not None:
+            self._least = space.candidate_scores(np.array([wanted.least]))[0]
         self._found: list[Pairs] = []
-        self._found_count = 0
+        self._budget = Budget(wanted.max_pairs)
         self._own = threading.local()
 
     @property
     def is_over_budget(self) -> bool:
         """Whether there are more pairs than allowed."""
-        return self._found_count > self.wanted.max_pairs
+        return self._budget.is_spent
 
     def pairs(self) -> Pairs:
         """The pairs found so far."""
@@ -116,7 +119,7 @@ class Scan:
         is_similar = similarity_P >= self.wanted.least
         if is_similar.any():
             self._found.append(Pairs(left_P[is_similar], right_P[is_similar], similarity_P[is_similar]))
-            self._found_count += int(is_similar.sum())
+            self._budget.spend(int(is_similar.sum()))
 
     def neighbors(self, rows: Rows) -> tuple[Neighbors, NDArray[np.bool_]]:
         """The neighbours of these rows with exact similarities, and which rows certainly have no nearer ones.
@@ -127,8 +130,7 @@ class Scan:
         code_NK = decode_codes(-np.sort(-self.heaps.key_NK[rows], axis=1))
         similarity_NK = self.space.similarity_of_places(rows, code_NK)
         sort_places(similarity_NK, code_NK)
-        last_N = similarity_NK[:, wanted - 1]
-        score_N = -np.square(last_N) / 2 if self.space.measure == "euclidean" else last_N
+        score_N = self.space.scores_of(similarity_NK[:, wanted - 1])
         floor_N = self.heaps.floor_N[rows]
         is_certain_N = (floor_N == -np.inf) | (score_N > floor_N + self.space.margin)
         return Neighbors(rows, code_NK[:, :wanted].copy(), similarity_NK[:, :wanted].copy()), is_certain_N

@@ -59,13 +59,15 @@ class Space:
             else (self.query_NE, self.base_NE)
         )
 
-    def score_of(self, similarity: float) -> float:
-        """The score of two items of this similarity."""
-        return -similarity * similarity / 2 if self.measure == "euclidean" else similarity
+    def scores_of(self, similarity_P: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The scores of items of these similarities."""
+        return -np.square(similarity_P) / 2 if self.measure == "euclidean" else similarity_P
 
-    def candidate_score(self, similarity: float) -> np.float32:
-        """A score that every pair of at least this similarity exceeds, the errors of the product included."""
-        return lower_float(self.score_of(similarity) - self.margin)
+    def candidate_scores(self, similarity_P: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Scores that every pair of at least these similarities exceeds, the errors of the product included."""
+        least_P = (self.scores_of(similarity_P) - self.margin).astype(np.float32)
+        # The next float32 below, finite: what is at least the value exceeds it.
+        return np.maximum(np.nextafter(least_P, np.float32(-np.inf)), np.finfo(np.float32).min)
 
     def similarity(self, left_P: NDArray[np.int64], right_P: NDArray[np.int64]) -> NDArray[np.float64]:
         """The similarity of each pair in float64; it depends on the two vectors alone."""
@@ -103,12 +105,6 @@ def make_space(measure: VectorMeasure, left_ND: Matrix, right_ND: Matrix | None 
     # Twice the bound on the sum, and a little more for the rounding of both factors.
     margin = (left_NE.shape[1] + 4) * 2.0**-23 * lengths
     return Space(measure, left_ND, base_ND, left_NE, right_NE, margin)
-
-
-def lower_float(value: float) -> np.float32:
-    """The next float32 below a value, finite: what is at least the value exceeds it."""
-    lowered = np.nextafter(np.float32(value), np.float32(-np.inf))
-    return np.float32(max(lowered, np.finfo(np.float32).min))
 
 
 def _directions(vectors_ND: Matrix) -> Matrix:
