@@ -19,6 +19,7 @@ from kinfolk.errors import DataError
 from kinfolk.settings import TokenSettings
 from kinfolk.similarity.compiling import Whole, compiled
 from kinfolk.similarity.effort import split_items, spread
+from kinfolk.similarity.rows import sort_ids, tell_copies, tell_rejected
 from kinfolk.similarity.sets.shingles import (
     CHARACTERS,
     LISTS,
@@ -107,10 +108,9 @@ def read_sets(items: pa.Table, tokens: TokenSettings) -> tuple[ItemSets, pa.Tabl
     taken as they are, and a null among them is no element. A set without a token resembles nothing, so its item is
     rejected. Raises DataError where an id is missing or comes twice, and where values are of another type.
     """
-    items = items.select(["item_id", "value"]).sort_by("item_id")
-    ids = pa.chunked_array(items["item_id"]).cast(pa.string()).combine_chunks()
-    _refuse_repeated(ids)
-    values = items["value"]
+    remedy = "a join needs one value for each item: choose one table, or one version"
+    ids, order = sort_ids(items["item_id"], remedy=remedy)
+    values = items["value"].take(pa.array(order))
     is_missing_N = pc.is_null(values).to_numpy()
     source = _read_values(values.filter(pa.array(~is_missing_N)), tokens)
     reasons_N = np.full(len(ids), "", dtype=object)
@@ -135,11 +135,9 @@ def collapse_set_copies(sets: ItemSets, *, threads: int = 1) -> tuple[ItemSets, 
         # Sets that only hash alike are left over, and are compared with each other in a further round.
         work = make_workspace(sets.source)
         left = left[_compare_with_first(sets.source, sets.profile.record_NW, digest_N, left, first_N, work)]
-    codes = np.flatnonzero(first_N != np.arange(len(sets)))
-    kept = sets if not len(codes) else sets.take(np.flatnonzero(first_N == np.arange(len(sets))))
-    return kept, pa.table(
-        {"item_id": sets.ids.take(pa.array(codes)), "representative_id": sets.ids.take(pa.array(first_N[codes]))}
-    )
+    copies = tell_copies(sets.ids, first_N)
+    kept = sets if not len(copies) else sets.take(np.flatnonzero(first_N == np.arange(len(sets))))
+    return kept, copies
 
 
 def profile_sets(sets: ItemSets, *, threads: int, words: int | None = None) -> ItemSets:
@@ -161,20 +159,6 @@ def sketch_sets(sets: ItemSets, hashes: Hashes, words: int, key_NB: NDArray[np.u
 
     spread(sketch_part, split_items(len(sets)), threads)
     return replace(sets, profile=profile)
-
-
-def _refuse_repeated(ids: pa.StringArray) -> None:
-    if ids.null_count:
-        raise DataError(f"{ids.null_count:,} items have no item_id; every item to be joined needs one")
-    if len(ids) < 2:
-        return
-    is_repeated = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-    if is_repeated.any():
-        shown = ids[1:].filter(pa.array(is_repeated))[:3].to_pylist()
-        raise DataError(
-            f"{int(is_repeated.sum()):,} item ids come more than once, such as {', '.join(shown)}; "
-            "a join needs one value for each item: choose one table, or one version"
-        )
 
 
 def _read_values(values: pa.ChunkedArray, tokens: TokenSettings) -> Source:
@@ -305,10 +289,4 @@ def _rejected(ids: pa.StringArray, reasons_N: NDArray[np.object_], kind: int) ->
     bad = np.flatnonzero(reasons_N != "")
     unit = {WORDS: "no letter or digit", CHARACTERS: "nothing but white space", LISTS: "no element"}[kind]
     details = ["no value" if reasons_N[n] == SetProblem.MISSING.value else unit for n in bad]
-    return pa.table(
-        {
-            "item_id": ids.take(pa.array(bad)),
-            "reject_reason": pa.array(reasons_N[bad], pa.string()),
-            "reject_detail": pa.array(details, pa.string()),
-        }
-    )
+    return tell_rejected(ids.take(pa.array(bad)), reasons_N[bad], details)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kinfolk.errors import DataError
+from kinfolk.similarity.rows import sort_ids, tell_copies, tell_rejected
 
 
 class VectorProblem(StrEnum):
@@ -50,7 +50,8 @@ def read_vectors(items: pa.Table, *, is_zero_allowed: bool = False) -> tuple[Ite
     them are; where two lengths are equally common, as the shorter. A vector of zeros has no
     direction, and is rejected unless it is allowed. Raises DataError where an id comes twice.
     """
-    ids, order = sort_ids(items["item_id"])
+    remedy = "a join needs one vector for each item: choose one modality, or one version"
+    ids, order = sort_ids(items["item_id"], remedy=remedy)
     values = items["value"]
     lengths_N = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
     common = int(np.bincount(lengths_N[lengths_N > 0], minlength=1).argmax())
@@ -73,19 +74,6 @@ def read_vectors(items: pa.Table, *, is_zero_allowed: bool = False) -> tuple[Ite
     return good, _rejected(ids, reasons_N, lengths_N[order], common)
 
 
-def sort_ids(ids: pa.ChunkedArray) -> tuple[pa.StringArray, NDArray[np.int64]]:
-    """The ids in order, and the rows that they come from. Raises DataError where one is missing or comes twice."""
-    ids = pa.chunked_array(ids).cast(pa.string()).combine_chunks()
-    if ids.null_count:
-        raise DataError(f"{ids.null_count:,} items have no item_id; every item to be joined needs one")
-    order = np.arange(len(ids))
-    if len(ids) > 1 and not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
-        order = pc.sort_indices(ids).to_numpy().astype(np.int64)
-        ids = ids.take(pa.array(order))
-        _refuse_repeated(ids)
-    return ids, order
-
-
 def collapse_copies(items: ItemVectors) -> tuple[ItemVectors, pa.Table]:
     """Keep the first of identical items, by id; the others come back as item_id and representative_id."""
     digest_N = _hash_rows(items.vectors_ND)
@@ -102,9 +90,9 @@ def collapse_copies(items: ItemVectors) -> tuple[ItemVectors, pa.Table]:
         first_N[left[is_equal]] = first[is_equal]
         # Rows that only hash alike are compared with each other in a further round.
         left = left[~is_equal]
-    copies = np.flatnonzero(first_N != np.arange(len(items)))
+    copies = tell_copies(items.ids, first_N)
     distinct = items if not len(copies) else items.take(np.flatnonzero(first_N == np.arange(len(items))))
-    return distinct, _copies(items.ids, copies, first_N[copies])
+    return distinct, copies
 
 
 def _hash_rows(vectors_ND: NDArray[np.float32]) -> NDArray[np.uint64]:
@@ -115,16 +103,6 @@ def _hash_rows(vectors_ND: NDArray[np.float32]) -> NDArray[np.uint64]:
     for d in range(len(factor_D)):
         digest_N += (words_ND[:, d] + np.uint64(1)) * factor_D[d]
     return digest_N
-
-
-def _refuse_repeated(ids: pa.StringArray) -> None:
-    is_repeated = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-    if is_repeated.any():
-        shown = ids[1:].filter(pa.array(is_repeated))[:3].to_pylist()
-        raise DataError(
-            f"{int(is_repeated.sum()):,} item ids come more than once, such as {', '.join(shown)}; "
-            "a join needs one vector for each item: choose one modality, or one version"
-        )
 
 
 def _matrix(lists: pa.ChunkedArray, size: int) -> NDArray[np.float32]:
@@ -140,14 +118,4 @@ def _rejected(
 ) -> pa.Table:
     bad = np.flatnonzero(reasons_N != "")
     details = [f"{lengths_N[i]} coordinates; most items have {common}" for i in bad]
-    return pa.table(
-        {
-            "item_id": ids.take(pa.array(bad)),
-            "reject_reason": pa.array(reasons_N[bad], pa.string()),
-            "reject_detail": pa.array(details, pa.string()),
-        }
-    )
-
-
-def _copies(ids: pa.StringArray, copies: NDArray[np.int64], representatives: NDArray[np.int64]) -> pa.Table:
-    return pa.table({"item_id": ids.take(pa.array(copies)), "representative_id": ids.take(pa.array(representatives))})
+    return tell_rejected(ids.take(pa.array(bad)), reasons_N[bad], details)
