@@ -22,11 +22,9 @@ from kinfolk.tables.lake import Lake
 
 from ._join_checks import (
     Found,
-    check_cosines,
     keys_of,
     positions,
     read_pairs,
-    read_vectors,
     recall_of_planted,
     recall_readings,
     require_pairs,
@@ -34,7 +32,6 @@ from ._join_checks import (
 from ._join_data import (
     Documents,
     glove,
-    lean,
     plant_documents,
     plant_vectors,
     planted_documents,
@@ -45,19 +42,16 @@ from ._join_data import (
 from ._join_sides import (
     COSINE,
     NEIGHBORS,
-    THREADS,
-    as_found,
     document_settings,
     fresh_copy,
     join_tables,
-    join_vectors_in_memory,
     neighbor_settings,
     open_session,
     pairs_settings,
     run_join_job,
     write_embeddings,
 )
-from .harness import Bench, Case, Comparison, Goal, Reading, WrongResult
+from .harness import Bench, Case, Goal, Reading, WrongResult
 from .harness.measuring import measure
 
 if TYPE_CHECKING:
@@ -65,26 +59,22 @@ if TYPE_CHECKING:
 
 RECALL = 0.95
 SMALL_ROWS = 1_000
-FIXED_RUNS, GROWTH_RUNS, CHANGE_RUNS = 5, 3, 3
+FIXED_RUNS, GROWTH_RUNS = 5, 3
 GLOVE_SIZES = (100_000, 200_000, 400_000)
 PLANTED_SIZES = (200_000, 400_000, 800_000)
-CHANGED_TABLE_ROWS, CHANGED_ROWS = 200_000, 1_000
 SKEW_ROWS, HOT_SHARE = 200_000, 0.2
 COPIES = 100_000
 """Copies of one item, beside as many items that differ."""
 INTERVAL_ROWS, INTERVAL_PROBES, DRAWS = 50_000, 2_000, 1_000
-INTERVAL_COSINE = 0.7
-"""Low enough that most words have a partner."""
+TRUE_RECALLS, TOGETHERNESS = (0.8, 0.9, 0.95, 0.99, 1.0), (0.0, 0.3, 1.0)
 
 FIXED = "join.fixed_seconds"
-GROWTH = "join.growth_on_doubling"
-INCREMENTAL = "join.incremental_share"
+GROWTH, GROWTH_SECONDS = "join.growth_on_doubling", "join.growth_seconds"
 COVERAGE, WIDTH = "join.recall_interval_coverage", "join.recall_interval_width"
 SKEW = "join.skew_cost"
 COPIES_COST = "join.copies_cost"
 
 Data = Callable[[Bench, int], Path]
-Hits = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def measure_seconds(bench: Bench, run: Callable[[], object], runs: int) -> list[float]:
@@ -136,8 +126,12 @@ def growth(
     if min(seconds) <= 0:
         raise WrongResult(f"seconds beyond the fixed {fixed:.2f} are {seconds}: too few rows to tell")
     factors = [after / before for before, after in pairwise(seconds)]
-    note = ", ".join(f"{rows:,} rows {taken:.2f} s" for rows, taken in zip(sizes, seconds, strict=True))
-    return {f"{GROWTH}.{kind}": Reading(max(factors), f"beyond the fixed {fixed:.2f} s: {note}")}
+    note = f"beyond the fixed {fixed:.2f} s"
+    taken = {f"{GROWTH_SECONDS}.{kind}.{rows}": Reading(s, note) for rows, s in zip(sizes, seconds, strict=True)}
+    return {
+        f"{GROWTH}.{kind}": Reading(max(factors), f"the worst of {', '.join(f'{f:.2f}' for f in factors)}"),
+        **taken,
+    }
 
 
 def time_tables(bench: Bench, spark: SparkSession, folder: Path, settings: JoinSettings, runs: int) -> list[float]:
@@ -155,94 +149,37 @@ def require_planted(folder: Path, out: Path, settings: JoinSettings) -> None:
         recall_readings(folder.name, recall, None, least=settings.recall)
 
 
-def incremental_share(bench: Bench) -> Mapping[str, Reading]:
-    """Measure the job after 1.5% of the items changed, beside its first run: some go, some come, some turn away."""
-    spark = bench.keep(open_session())
-    before_ND, planted = plant_vectors(CHANGED_TABLE_ROWS, pairs=CHANGED_TABLE_ROWS // 2)
-    after_ND, kept_N = change_vectors(before_ND)
-
-    def make(folder: Path) -> None:
-        write_embeddings(folder, before_ND, np.arange(len(before_ND)))
-
-    given, lake = bench.data(f"lake-{CHANGED_TABLE_ROWS}", make), bench.folder / "lake"
-    settings = JoinSettings(threshold=COSINE, neighbors=NEIGHBORS, recall=RECALL)
-    first, later = [], []
-    for _ in range(CHANGE_RUNS):
-        fresh_copy(given, lake)
-        first.append(measure(lambda: run_join_job(spark, lake, settings))[1])
-        write_embeddings(lake, after_ND[kept_N], kept_N)
-        later.append(measure(lambda: run_join_job(spark, lake, settings))[1])
-        bench.note(f"first {first[-1].wall:.2f} s, after the changes {later[-1].wall:.2f} s")
-    found = read_job_pairs(lake)
-    check_cosines(after_ND, found, COSINE)
-    is_gone = ~(np.isin(found.left_P, kept_N) & np.isin(found.right_P, kept_N))
-    if is_gone.any():
-        raise WrongResult(f"{int(is_gone.sum())} pairs are of items that are gone")
-    untouched = (planted.left_P >= CHANGED_ROWS) & np.isin(planted.right_P, kept_N)
-    expected = np.concatenate([
-        keys_of(planted.left_P[untouched], planted.right_P[untouched]),
-        keys_of(np.arange(CHANGED_ROWS), len(before_ND) + np.arange(CHANGED_ROWS)),
-    ])  # fmt: skip
-    recall = float(np.isin(expected, found.keys()).mean())
-    recalls = recall_readings("incremental_share", recall, None, least=RECALL)
-    return {INCREMENTAL: Comparison(tuple(later), tuple(first)).time_ratio("wall"), **recalls}
-
-
-def change_vectors(before_ND: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Turn the first items elsewhere, give each a new one as a partner, and drop the last; say who is left."""
-    random = np.random.default_rng(6)
-    size = before_ND.shape[1]
-    drawn = random.standard_normal((2, CHANGED_ROWS, size))
-    turned, others = drawn / np.linalg.norm(drawn, axis=2, keepdims=True)
-    partners = lean(others, turned, 0.9)
-    after_ND = np.concatenate([turned, before_ND[CHANGED_ROWS:], partners]).astype(np.float32)
-    kept_N = np.delete(np.arange(len(after_ND)), np.s_[len(before_ND) - CHANGED_ROWS : len(before_ND)])
-    return after_ND, kept_N
-
-
 def recall_interval(bench: Bench) -> Mapping[str, Reading]:
-    """Draw probes again and again from a join whose recall is known, and see how often the interval holds it."""
-    vectors_ND = read_vectors(glove(bench, INTERVAL_ROWS))
-    covered, widths = [], []
-    for hits_N, truths_N in (neighbor_hits(vectors_ND), *pair_hits(vectors_ND)):
-        share, width = draw_intervals(hits_N, truths_N)
-        covered.append(share)
-        widths.append(width)
-        bench.note(f"{share:.3f} of the intervals hold the recall; they are {width:.4f} wide")
-    drawn = f"{DRAWS:,} draws of {INTERVAL_PROBES:,} of {INTERVAL_ROWS:,} rows"
-    note = f"the worst of neighbours, pairs, and pairs left out at random; {drawn}"
-    return {COVERAGE: Reading(min(covered), note), WIDTH: Reading(max(widths), note)}
+    """Draw probes again and again from joins whose recall is known, and see how often the interval holds it.
 
-
-def neighbor_hits(vectors_ND: NDArray[np.float32]) -> Hits:
-    """Of each row, how many of its true neighbours a join found, and how many there are."""
-    codes = [
-        join_vectors_in_memory(vectors_ND, neighbor_settings(recall), threads=THREADS)[1].code_NK
-        for recall in (RECALL, 1.0)
-    ]
-    hits_N = (codes[0][:, :, None] == codes[1][:, None, :]).any(axis=2).sum(axis=1)
-    return hits_N, np.full(len(hits_N), NEIGHBORS)
-
-
-def pair_hits(vectors_ND: NDArray[np.float32]) -> tuple[Hits, Hits]:
-    """Of each row, how many of its true partners were found, and how many there are.
-
-    First by a join, and then as if each pair were missed with the chance that the recall leaves: a join may miss fewer.
+    Of each true recall three joins are simulated, whose rows scatter as if each neighbour were found for itself, as if
+    those of one row were found or missed mostly together, and as if altogether.
     """
-    some, exact = (
-        as_found(
-            join_vectors_in_memory(vectors_ND, pairs_settings(recall, threshold=INTERVAL_COSINE), threads=THREADS)[0]
-        )
-        for recall in (RECALL, 1.0)
-    )
-    ends = np.concatenate([exact.left_P, exact.right_P])
-    truths_N = np.bincount(ends, minlength=len(vectors_ND))
+    covered, widths = {}, {}
+    for recall in TRUE_RECALLS:
+        for togetherness in TOGETHERNESS:
+            hits_N = simulate_hits(recall, togetherness)
+            case = f"recall {recall}, togetherness {togetherness}"
+            covered[case], widths[case] = draw_intervals(hits_N, np.full(len(hits_N), NEIGHBORS))
+            bench.note(f"{case}: {covered[case]:.3f} of the intervals hold it; they are {widths[case]:.4f} wide")
+    drawn = f"{DRAWS:,} draws of {INTERVAL_PROBES:,} of {INTERVAL_ROWS:,} rows"
+    least, widest = min(covered, key=covered.__getitem__), max(widths, key=widths.__getitem__)
+    return {
+        COVERAGE: Reading(covered[least], f"the worst, at {least}; {drawn}"),
+        WIDTH: Reading(widths[widest], f"the worst, at {widest}; {drawn}"),
+    }
 
-    def hits_of(is_found_P: NDArray[np.bool_]) -> Hits:
-        return np.bincount(ends[np.tile(is_found_P, 2)], minlength=len(vectors_ND)), truths_N
 
-    is_drawn_P = np.random.default_rng(8).random(len(exact.left_P)) < RECALL
-    return hits_of(np.isin(exact.keys(), some.keys())), hits_of(is_drawn_P)
+def simulate_hits(recall: float, togetherness: float) -> NDArray[np.int64]:
+    """Neighbours found of each row, by the beta-binomial law; togetherness is the correlation within a row, 0 to 1."""
+    random = np.random.default_rng([9, round(100 * recall), round(100 * togetherness)])
+    share_N = np.full(INTERVAL_ROWS, recall)
+    if togetherness == 1:
+        share_N = (random.random(INTERVAL_ROWS) < recall).astype(float)
+    elif togetherness and recall < 1:
+        weight = 1 / togetherness - 1
+        share_N = random.beta(recall * weight, (1 - recall) * weight, INTERVAL_ROWS)
+    return random.binomial(NEIGHBORS, share_N)
 
 
 def draw_intervals(hits_N: NDArray[np.int64], truths_N: NDArray[np.int64]) -> tuple[float, float]:
@@ -334,7 +271,10 @@ COSTS = [
     Case((Goal(FIXED, 8.0, better="lower", unit="s"),), "nothing: seconds", fixed_seconds, seconds=60),
     *(
         Case(
-            (Goal(f"{GROWTH}.{kind}", goal, better="lower"),),
+            (
+                Goal(f"{GROWTH}.{kind}", goal, better="lower"),
+                *(Goal(f"{GROWTH_SECONDS}.{kind}.{rows}", better="lower", unit="s") for rows in sizes),
+            ),
             "half the rows",
             partial(growth, kind=kind, sizes=sizes, data=data, settings=settings),
             seconds=200,
@@ -344,12 +284,6 @@ COSTS = [
             ("vectors", 2.5, PLANTED_SIZES, planted_vectors, VECTOR_PAIRS),
             ("sets", 2.3, PLANTED_SIZES, planted_documents, DOCUMENT_PAIRS),
         )
-    ),
-    Case(
-        (Goal(INCREMENTAL, 0.1, better="lower"), Goal("join.recall.incremental_share.ours")),
-        "the first run of the job",
-        incremental_share,
-        seconds=200,
     ),
     Case(
         (Goal(COVERAGE, 0.93), Goal(WIDTH, 0.04, better="lower")),

@@ -170,30 +170,36 @@ def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return 1 + (np.diff(np.sort(values, axis=1), axis=1) != 0).sum(axis=1)
 
 
-def write_vectors(folder: Path, vectors_ND: NDArray[np.float32], truth: Planted | None = None) -> None:
-    """Write vectors and what was planted among them."""
+def write_vectors(
+    folder: Path,
+    vectors_ND: NDArray[np.float32],
+    truth: Planted | None = None,
+    *,
+    positions_N: NDArray[np.int64] | None = None,
+) -> None:
+    """Write vectors and what was planted among them; positions, all of them by default, give the ids."""
     size = vectors_ND.shape[1]
 
     def embeddings(part: slice) -> pa.Array:
         values = np.ascontiguousarray(vectors_ND[part]).ravel()
         return pa.ListArray.from_arrays(np.arange(0, len(values) + 1, size, dtype=np.int32), values)
 
-    _write(folder, len(vectors_ND), "embedding", embeddings)
+    _write(folder, np.arange(len(vectors_ND)) if positions_N is None else positions_N, "embedding", embeddings)
     _write_truth(folder, truth)
 
 
 def write_documents(folder: Path, documents: Documents, truth: Planted | None = None) -> None:
     """Write the texts of documents and what was planted among them."""
-    _write(folder, len(documents), "text", lambda part: texts_of(documents, part))
+    _write(folder, np.arange(len(documents)), "text", lambda part: texts_of(documents, part))
     _write_truth(folder, truth)
 
 
-def _write(folder: Path, rows: int, column: str, values_of: Callable[[slice], pa.Array]) -> None:
+def _write(folder: Path, positions_N: NDArray[np.int64], column: str, values_of: Callable[[slice], pa.Array]) -> None:
     items = folder / "items"
     items.mkdir()
-    for number, start in enumerate(range(0, rows, ROWS_OF_A_FILE)):
-        part = slice(start, min(rows, start + ROWS_OF_A_FILE))
-        table = pa.table({"item_id": ids_of(np.arange(part.start, part.stop)), column: values_of(part)})
+    for number, start in enumerate(range(0, len(positions_N), ROWS_OF_A_FILE)):
+        part = slice(start, start + ROWS_OF_A_FILE)
+        table = pa.table({"item_id": ids_of(positions_N[part]), column: values_of(part)})
         pq.write_table(table, items / f"part-{number:03d}.parquet")
 
 
@@ -258,8 +264,14 @@ def glove(bench: Bench, rows: int) -> Path:
     """Vectors of words, drawn at random."""
 
     def make(folder: Path) -> None:
-        vectors_ND = read_glove()[1]
-        drawn = np.random.default_rng(rows).permutation(len(vectors_ND))[:rows]
-        write_vectors(folder, vectors_ND[np.sort(drawn)])
+        write_vectors(folder, read_words(rows))
 
     return bench.data(f"glove-{rows}", make)
+
+
+def read_words(rows: int) -> NDArray[np.float32]:
+    """The vectors of so many words of GloVe, drawn at random."""
+    vectors_ND = read_glove()[1]
+    drawn = np.random.default_rng(rows).permutation(len(vectors_ND))[:rows]
+    words_ND: NDArray[np.float32] = vectors_ND[np.sort(drawn)]
+    return words_ND

@@ -23,6 +23,7 @@ from kinfolk.jobs.join import JOB
 from kinfolk.run import run_job
 from kinfolk.settings import JoinSettings, Settings, SparkSettings
 from kinfolk.similarity.found import Neighbors, Pairs
+from kinfolk.similarity.incremental import JoinState
 from kinfolk.similarity.join import similar_pairs
 from kinfolk.similarity.sets.items import read_sets
 from kinfolk.similarity.sets.join import join_sets
@@ -33,6 +34,7 @@ from kinfolk.tables.lake import Lake
 
 from ._join_checks import Found, unit_rows
 from ._join_data import GRAM, ids_of
+from .harness import WrongResult
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,6 +43,7 @@ COSINE, JACCARD, NEIGHBORS = 0.85, 0.8, 10
 """Thresholds, of vectors whose partners are at .9 and of documents; neighbours of each row."""
 THREADS = 2
 """Cores of Spark, and threads of a peer beside it."""
+STATE = ("digests", "pairs", "neighbors")
 BLAS_BLOCK_ROWS = 2_048
 HASHED_GRAMS = 1 << 20
 """Places that MLlib's peer hashes 3-grams to."""
@@ -83,9 +86,17 @@ def write_delta(frame: DataFrame, target: Path) -> Path:
     return target
 
 
-def join_tables(spark: SparkSession, folder: Path, settings: JoinSettings, target: Path) -> Path:
-    """Join a table with itself; write `pairs` and `neighbors`, as far as they are asked for, and `copies` if any."""
-    with closing(similar_pairs(read_items(spark, folder), settings=settings)) as found:
+def join_tables(
+    spark: SparkSession, folder: Path, settings: JoinSettings, target: Path, *, previous: Path | None = None
+) -> Path:
+    """Join a table with itself; write `pairs` and `neighbors`, as far as they are asked for, and `copies` if any.
+
+    With the tables that `join_first_night` wrote, only what changed since is compared.
+    """
+    state = read_state(spark, previous) if previous else None
+    with closing(similar_pairs(read_items(spark, folder), settings=settings, previous=state)) as found:
+        if state and found.audit.compared == found.audit.left.distinct:
+            raise WrongResult("all items were compared, although few of them changed")
         if settings.threshold is not None:
             write_delta(found.pairs, target / "pairs")
         if settings.neighbors:
@@ -93,6 +104,19 @@ def join_tables(spark: SparkSession, folder: Path, settings: JoinSettings, targe
         if found.audit.left.copies:
             write_delta(found.copies, target / "copies")
     return target
+
+
+def join_first_night(spark: SparkSession, folder: Path, settings: JoinSettings, target: Path) -> Path:
+    """Join a table with itself; write all that the next night needs."""
+    with closing(similar_pairs(read_items(spark, folder), settings=settings)) as found:
+        for name in STATE:
+            write_delta(getattr(found.state, name), target / name)
+    return target
+
+
+def read_state(spark: SparkSession, folder: Path) -> JoinState:
+    """Read what `join_first_night` wrote."""
+    return JoinState(**{name: spark.read.format("delta").load(str(folder / name)) for name in STATE})
 
 
 def write_embeddings(lake: Path, vectors_ND: NDArray[np.float32], positions_N: NDArray[np.int64]) -> None:

@@ -32,6 +32,8 @@ from ._join_checks import (
 )
 from ._join_costs import COSTS
 from ._join_data import glove, planted_documents, planted_vectors
+from ._join_gold import GOLDS
+from ._join_nights import NIGHTS
 from ._join_sides import (
     COSINE,
     JACCARD,
@@ -432,4 +434,6 @@ CASES = [
         )
     ),
     *COSTS,
+    *NIGHTS,
+    *GOLDS,
 ]

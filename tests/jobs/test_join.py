@@ -174,20 +174,34 @@ def test_too_many_pairs_write_nothing(spark: SparkSession, lake: str, make_setti
     assert not any(Lake(lake).exists(table) for table in JOB.writes)
 
 
-def test_killed_half_way_and_run_again_ends_like_brute_force(
+def test_killed_in_a_later_night_the_next_one_goes_on_from_the_last_that_ended(
     spark: SparkSession, lake: str, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(similarity=SECTION, spark={"shuffle_partitions": 2})
-    put_rows(lake, ITEM_EMBEDDINGS, make_embeddings())
+    first = make_embeddings(200)
+    put_rows(lake, ITEM_EMBEDDINGS, first)
+    go(settings, spark)
+    pairs = sorted(as_oracle(lake).pairs)
+    # What the killed run does to these items the next night undoes, so that only the last good run tells the truth.
+    put_rows(lake, ITEM_EMBEDDINGS, with_vectors(first, {pairs[0][0]: [0.0, 9.0, 1.0, 0.0], pairs[-1][1]: [1.0] * 4}))
     command = [sys.executable, "-c", JOIN_AND_DIE, settings.model_dump_json()]
     killed = subprocess.run(
         command, check=False, timeout=300, env=os.environ | {"PYSPARK_SUBMIT_ARGS": "pyspark-shell"}
     )
     assert killed.returncode == -signal.SIGKILL
-    store = Lake(lake)
-    assert store.snapshot(SIMILAR_PAIRS).rows > 0, "killed after the second table"
-    assert store.snapshot(ITEM_GROUPS).rows == 0
+    assert sorted(as_oracle(lake).pairs) != pairs, "killed after the pairs were written"
+    tonight = with_vectors(first, {pairs[-2][0]: [5.0, 1.0, 0.0, 2.0]})
+    put_rows(lake, ITEM_EMBEDDINGS, tonight)
     assert go(settings, spark).status == "succeeded"
-    assert_close(as_oracle(lake), find_by_brute_force(make_embeddings(), settings))
-    (record,) = store.read(JOB_RUNS).to_pylist()
-    assert (record["status"], record["attempt"]) == ("succeeded", 2)
+    assert_close(as_oracle(lake), find_by_brute_force(tonight, settings))
+    records = Lake(lake).read(JOB_RUNS).sort_by("started_at").to_pylist()
+    assert [record["status"] for record in records] == ["succeeded", "running", "succeeded"]
+    audits = {audit["join_run_id"]: audit for audit in read_content(lake, JOIN_AUDITS)}
+    assert audits[records[0]["run_id"]]["compared"] == audits[records[0]["run_id"]]["distinct"]
+    assert 1 <= audits[records[2]["run_id"]]["compared"] < 40
+
+
+def with_vectors(embeddings: pa.Table, vectors: dict[str, list[float]]) -> pa.Table:
+    """The same embeddings with other vectors of some items."""
+    rows = [row | {"embedding": vectors.get(row["item_id"], row["embedding"])} for row in embeddings.to_pylist()]
+    return pa.Table.from_pylist(rows, schema=embeddings.schema)

@@ -3,10 +3,14 @@
 Under a measure of vectors (cosine, euclidean, inner_product) the embeddings of `similarity.modality` are joined, under
 a measure of sets (jaccard, containment, overlap) the texts of clean_items.
 
+What the last good run left, and joined_items says what it compared, is kept where nothing changed since; a forced run
+compares everything.
+
 Everything is computed before anything is written. Then join_audits and group_events come first, which say what the run
 did; item_copies next, since pairs and neighbours speak of representatives only and are read through it; similar_pairs
-and item_neighbors follow, and item_groups last. A kill in between leaves each table whole, the first of them new and
-the others as they were; the next run finds the first ones as they should be, leaves them alone, and writes the others.
+and item_neighbors follow, then item_groups, and joined_items last. A kill in between leaves each table whole, the first
+of them new and the others as they were; the next run finds the first ones as they should be, leaves them alone, and
+writes the others.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from kinfolk.errors import DataError
 from kinfolk.run import Job, Pending, Run
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.groups.connect import connect_groups
+from kinfolk.similarity.incremental import JoinState
 from kinfolk.similarity.items import compares_vectors
 from kinfolk.similarity.join import JoinAudit, JoinResult, similar_pairs
 from kinfolk.tables.catalog import (
@@ -30,6 +35,7 @@ from kinfolk.tables.catalog import (
     ITEM_GROUPS,
     ITEM_NEIGHBORS,
     JOIN_AUDITS,
+    JOINED_ITEMS,
     SIMILAR_PAIRS,
 )
 from kinfolk.tables.contract import Table
@@ -39,12 +45,13 @@ if TYPE_CHECKING:
 
 
 def join(run: Run) -> None:
-    """Write join_audits, group_events, item_copies, similar_pairs, item_neighbors and item_groups."""
+    """Write join_audits, group_events, item_copies, similar_pairs, item_neighbors, item_groups and joined_items."""
     settings = run.settings.similarity
     source, items = read_items(run)
     scratch = f"{run.folder('staging')}/join"
     with ExitStack() as open_frames:
-        found = open_frames.enter_context(closing(similar_pairs(items, settings=settings, scratch=scratch)))
+        joined = similar_pairs(items, settings=settings, previous=read_state(run), scratch=scratch)
+        found = open_frames.enter_context(closing(joined))
         check_items(run, source, found.audit)
         run.note(describe(found.audit))
         previous = run.previous(ITEM_GROUPS)
@@ -55,6 +62,7 @@ def join(run: Run) -> None:
             run.stage(SIMILAR_PAIRS, found.pairs),
             run.stage(ITEM_NEIGHBORS, found.neighbors),
             run.stage(ITEM_GROUPS, connected.groups),
+            run.stage(JOINED_ITEMS, found.state.digests.drop("side")),
         )
         run.record(JOIN_AUDITS, tell_audit(found.audit, settings))
         run.record(GROUP_EVENTS, connected.events)
@@ -70,6 +78,17 @@ def read_items(run: Run) -> tuple[Table, DataFrame]:
         embeddings = run.read(ITEM_EMBEDDINGS)
         return ITEM_EMBEDDINGS, embeddings.where(F.col("modality") == settings.modality)
     return CLEAN_ITEMS, run.read(CLEAN_ITEMS).where(F.col("text").isNotNull()).select("item_id", "text")
+
+
+def read_state(run: Run) -> JoinState | None:
+    """What the last good run left; None where all has to be compared."""
+    from pyspark.sql import functions as F
+
+    left = [run.previous(table) for table in (JOINED_ITEMS, SIMILAR_PAIRS, ITEM_NEIGHBORS)]
+    digests, pairs, neighbors = left
+    if run.is_forced or digests is None or pairs is None or neighbors is None:
+        return None
+    return JoinState(digests.select(F.lit("left").alias("side"), "item_id", "digest"), pairs, neighbors)
 
 
 def stage_copies(run: Run, source: Table, found: JoinResult) -> Pending:
@@ -104,12 +123,13 @@ def describe(audit: JoinAudit) -> str:
     """One line of progress."""
     tasks = "one task" if audit.tasks == 1 else f"{audit.tasks} tasks"
     count = audit.left
+    anew = "" if audit.compared == count.distinct else f", {audit.compared:,} items compared anew"
     recall = (
         "" if audit.is_exact else f", recall {audit.recall.value:.3f} ({audit.recall.low:.3f}-{audit.recall.high:.3f})"
     )
     return (
         f"  {count.items:,} items: {count.distinct:,} distinct, {count.copies:,} copies, {count.rejected:,} rejected; "
-        f"{audit.pairs:,} similar pairs, found by {audit.plan} in {tasks}{recall}"
+        f"{audit.pairs:,} similar pairs, found by {audit.plan} in {tasks}{anew}{recall}"
     )
 
 
@@ -125,6 +145,7 @@ def tell_audit(audit: JoinAudit, settings: JoinSettings) -> pa.Table:
         "distinct": count.distinct,
         "copies": count.copies,
         "rejected": count.rejected,
+        "compared": audit.compared,
         "pairs": audit.pairs,
         "neighbors": audit.neighbors,
         "recall": recall.value,
@@ -142,7 +163,7 @@ JOB = Job(
     join,
     reads=(ITEM_EMBEDDINGS,),
     optional_reads=(CLEAN_ITEMS,),
-    writes=(JOIN_AUDITS, GROUP_EVENTS, ITEM_COPIES, SIMILAR_PAIRS, ITEM_NEIGHBORS, ITEM_GROUPS),
+    writes=(JOIN_AUDITS, GROUP_EVENTS, ITEM_COPIES, SIMILAR_PAIRS, ITEM_NEIGHBORS, ITEM_GROUPS, JOINED_ITEMS),
     sections=("similarity",),
     needs="items",
 )

@@ -110,7 +110,8 @@ def run_in(
         record = _open_record(job, depends_on, run_date, unfinished(records, depends_on), inputs, models)
         run = Run(
             job, settings, run_date, record.run_id, record.attempt, record.started_at, lake, inputs, models,
-            tracker=lambda: _tracker(settings), session=sessions.get, note=note,
+            tracker=lambda: _tracker(settings), session=sessions.get, is_forced=is_forced,
+            last_outputs={output["table_name"]: output for output in last.outputs} if last else {}, note=note,
         )  # fmt: skip
         again = f", attempt {record.attempt} of a run that did not end" if record.attempt > 1 else ""
         note(f"{job.name}: started, run {record.run_id}{again}")

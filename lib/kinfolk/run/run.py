@@ -52,7 +52,8 @@ class Run:
     """One run of one job.
 
     Every input is pinned to one version for the whole run. Writes are staged once, measured, checked against the
-    contract, the limits on loss and rows in = rows out + rows rejected, and only then committed.
+    contract, the limits on loss and rows in = rows out + rows rejected, and only then committed. `last_outputs` are, by
+    table, the outputs of the job's last good run.
     """
 
     job: Job
@@ -66,6 +67,8 @@ class Run:
     models: Mapping[str, ModelVersion]
     tracker: Callable[[], Tracker]
     session: Callable[[], SparkSession]
+    is_forced: bool = False
+    last_outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     note: Callable[[str], None] = print_note
     written: dict[str, Written] = field(default_factory=dict)
 
@@ -97,9 +100,19 @@ class Run:
         return self.spark.read.format("delta").option("versionAsOf", pinned.version).load(pinned.path)
 
     def previous(self, table: Table) -> DataFrame | None:
-        """What the job's own table held before this run; None where there was nothing."""
-        found = self.lake.snapshot_before(table, self.run_id)
-        if found is None:
+        """What the job's last good run left in one of its tables; None where there is no such run, or no more of it.
+
+        A run that was killed does not count, whether it is taken over now or not: all tables that are asked for are of
+        one and the same run.
+        """
+        left = self.last_outputs.get(table.name)
+        if left is None:
+            return None
+        try:
+            found = self.lake.snapshot(table, left["version"])
+        except NotFoundError:
+            return None
+        if found.table_id != left["table_id"]:
             return None
         return self.spark.read.format("delta").option("versionAsOf", found.version).load(found.path)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from threadpoolctl import threadpool_limits
 
 from kinfolk.settings import JoinSettings
+from kinfolk.similarity.effort import Share
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Recall, draw_rows, measure_recall
 from kinfolk.similarity.shipping import receive, ship
@@ -39,7 +40,7 @@ _REPORT = pa.schema([("report", pa.string())])
 
 def run_tasks(rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool) -> list[Report]:
     """Join rows (is_right, item_id, value); what is found lies in files of the folder, which reports name."""
-    limit = _one_task_rows(rows.sparkSession, settings)
+    limit = one_task_rows(rows.sparkSession, settings)
     # Where any number will do, a Spark job to count them is saved.
     if limit == math.inf or rows.count() <= limit:
         return [_join_in_one_task(rows, settings, folder, is_self_join=is_self_join)]
@@ -57,17 +58,23 @@ def is_one_machine(spark: SparkSession) -> bool:
     return (spark.sparkContext.master or "").startswith("local")
 
 
-def _one_task_rows(spark: SparkSession, settings: JoinSettings) -> float:
+def one_task_rows(spark: SparkSession, settings: JoinSettings) -> float:
+    """Most rows that one task joins; infinite where all tasks would run on one machine."""
     if settings.one_task_rows is not None:
         return settings.one_task_rows
     return math.inf if is_one_machine(spark) else ONE_TASK_ROWS
 
 
-def _count_threads(spark: SparkSession, settings: JoinSettings) -> int:
+def count_threads(spark: SparkSession, settings: JoinSettings) -> int:
     """Threads of a task that does it all: where one machine does all the work, its cores have nothing else to do."""
     if settings.threads:
         return settings.threads
     return spark.sparkContext.defaultParallelism if is_one_machine(spark) else _task_cores(spark)
+
+
+def count_shares(spark: SparkSession) -> int:
+    """Shares of a join that is spread over the cluster."""
+    return TASKS_A_CORE * spark.sparkContext.defaultParallelism
 
 
 def _task_cores(spark: SparkSession) -> int:
@@ -75,7 +82,7 @@ def _task_cores(spark: SparkSession) -> int:
 
 
 def _join_in_one_task(rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool) -> Report:
-    threads = _count_threads(rows.sparkSession, settings)
+    threads = count_threads(rows.sparkSession, settings)
 
     def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         # A product takes one thread; there are as many products at a time as there are threads.
@@ -92,60 +99,67 @@ def _join_in_one_task(rows: DataFrame, settings: JoinSettings, folder: str, *, i
 def _join_in_tasks(rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool) -> list[Report]:
     """Prepare the join on the driver, and let tasks take shares of it."""
     spark = rows.sparkSession
-    shares = TASKS_A_CORE * spark.sparkContext.defaultParallelism
-    table = rows.toArrow()
-    cores, threads = _count_threads(spark, settings), settings.threads or _task_cores(spark)
+    table, cores = rows.toArrow(), count_threads(spark, settings)
     with threadpool_limits(1):
         table = table if table.num_rows else no_rows(settings)
         prepared = prepare_join(table, settings, is_self_join=is_self_join, threads=cores, is_shared=True)
-    path = ship(prepared, folder)
-
-    def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for share in batch.column(0).to_pylist():
-                with threadpool_limits(1):
-                    part = (share, shares)
-                    yield _send(
-                        join_share(receive(path), settings, part, scratch=folder, clock=Clock(), threads=threads)
-                    )
-
-    reports = _collect_reports(spark.range(0, shares, 1, shares).mapInArrow(join, _REPORT_DDL))
+    reports = run_shares(spark, ship(prepared, folder), join_share, settings, folder, shares=count_shares(spark))
     if prepared.join.is_exact or sum(report.pairs for report in reports) > settings.max_pairs:
         return reports
-    with threadpool_limits(1):
-        return [
-            replace(reports[0], recall=_measure_files(spark, prepared, reports, settings, threads=cores)),
-            *reports[1:],
-        ]
+    pairs, neighbors = (read_found(spark, kind, reports) for kind in ("pairs", "neighbors"))
+    recall = measure_found(prepared, pairs, neighbors, settings, threads=cores)
+    return [replace(reports[0], recall=recall), *reports[1:]]
 
 
-def _measure_files(
-    spark: SparkSession, prepared: Prepared, reports: list[Report], settings: JoinSettings, *, threads: int
+class TakeShare(Protocol):
+    """What a task does with a share of what was shipped."""
+
+    def __call__(
+        self, shipped: Any, settings: JoinSettings, share: Share, /, *, scratch: str, clock: Clock, threads: int
+    ) -> Report:
+        """Do a share of the work, and write what it finds to the scratch folder."""
+
+
+def run_shares(
+    spark: SparkSession, path: str, take: TakeShare, settings: JoinSettings, folder: str, *, shares: int
+) -> list[Report]:
+    """Let tasks take shares of what was shipped to a path; a single one has the threads of all."""
+    threads = count_threads(spark, settings) if shares == 1 else settings.threads or _task_cores(spark)
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for share in batch.column(0).to_pylist():
+                # A product takes one thread; there are as many products at a time as there are threads.
+                with threadpool_limits(1):
+                    part = share, shares
+                    yield _send(take(receive(path), settings, part, scratch=folder, clock=Clock(), threads=threads))
+
+    return _collect_reports(spark.range(0, shares, 1, shares).mapInArrow(work, _REPORT_DDL))
+
+
+def measure_found(
+    prepared: Prepared, pairs: DataFrame, neighbors: DataFrame, settings: JoinSettings, *, threads: int
 ) -> Recall:
-    """Measure the recall of what several tasks have written, on rows drawn at random."""
+    """Measure the recall of frames of pairs and neighbours, on rows drawn at random."""
     left_ids, base_ids = prepared.left.items.ids, prepared.base.items.ids
     rows = draw_rows(len(left_ids), settings.probes, seed=settings.seed)
     drawn = left_ids.take(pa.array(rows)).to_pylist()
-    found = read_found(spark, "neighbors", reports).where(F.col("item_id").isin(drawn)).toArrow()
+    found = neighbors.where(F.col("item_id").isin(drawn)).toArrow()
     row_P, rank_P = _codes(left_ids, found["item_id"]), found["rank"].to_numpy()
     code_NK = np.full((len(rows), settings.neighbors), -1)
     code_NK[np.searchsorted(rows, row_P), rank_P - 1] = _codes(base_ids, found["neighbor_id"])
+    is_self_join = prepared.right is None
     is_asked = F.col("left_id").isin(drawn)
-    if prepared.right is None:
+    if is_self_join:
         is_asked |= F.col("right_id").isin(drawn)
-    found = read_found(spark, "pairs", reports).where(is_asked).toArrow()
-    pairs = Pairs(
+    found = pairs.where(is_asked).toArrow()
+    some = Pairs(
         _codes(left_ids, found["left_id"]), _codes(base_ids, found["right_id"]), found["similarity"].to_numpy()
     )
-    neighbors = Neighbors(rows, code_NK, np.zeros(code_NK.shape))
-    is_self_join = prepared.right is None
-    return measure_recall(
-        prepared.join.probe(rows, threads=threads),
-        pairs,
-        neighbors,
-        is_self_join=is_self_join,
-        population=len(left_ids),
-    )
+    with threadpool_limits(1):
+        truth = prepared.join.probe(rows, threads=threads)
+    lists = Neighbors(rows, code_NK, np.zeros(code_NK.shape))
+    return measure_recall(truth, some, lists, is_self_join=is_self_join, population=len(left_ids))
 
 
 def _codes(ids: pa.StringArray, some: pa.ChunkedArray) -> NDArray[np.int64]:

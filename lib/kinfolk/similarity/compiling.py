@@ -26,20 +26,29 @@ Whole = int | np.int64
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _kernels_folder() -> str:
-    """The folder for this machine code: in $NUMBA_CACHE_DIR, or the user's cache, or where neither can be written."""
+def _digest_kernels() -> str:
+    """A hash of the files that hold kernels."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         content = path.read_bytes()
         if b"compiling import" in content:
             digest.update(path.name.encode() + b"\0" + content)
+    return digest.hexdigest()[:16]
+
+
+KERNELS_DIGEST = _digest_kernels()
+"""Which kernels these are: others have another one."""
+
+
+def _kernels_folder() -> str:
+    """The folder for this machine code: in $NUMBA_CACHE_DIR, or the user's cache, or where neither can be written."""
     user_cache = os.environ.get("KINFOLK_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/kinfolk"
     chosen = Path(os.environ.get("NUMBA_CACHE_DIR") or os.path.expanduser(f"{user_cache}/kernels"))
     try:
         chosen.mkdir(parents=True, exist_ok=True)
     except OSError:
         chosen = Path(tempfile.gettempdir()) / f"kinfolk-kernels-{os.getuid()}"
-    return str(chosen / digest.hexdigest()[:16])
+    return str(chosen / KERNELS_DIGEST)
 
 
 numba.config.CACHE_DIR = _kernels_folder()  # type: ignore[attr-defined]

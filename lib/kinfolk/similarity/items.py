@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Protocol, get_args
 
+import numpy as np
 import pyarrow as pa
 
 from kinfolk.settings import JoinSettings, VectorMeasure
+from kinfolk.similarity.compiling import KERNELS_DIGEST
 from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Truth
 from kinfolk.similarity.sets.items import ItemSets, collapse_set_copies, read_sets
 from kinfolk.similarity.sets.join import SetJoin
-from kinfolk.similarity.vectors.items import ItemVectors, collapse_copies, read_vectors
+from kinfolk.similarity.vectors.items import ItemVectors, collapse_copies, hash_rows, read_vectors
 from kinfolk.similarity.vectors.join import VectorJoin
 from kinfolk.similarity.vectors.scan import Rows
 
 Items = ItemVectors | ItemSets
+
+_CHANGES_NO_RESULT = {"groups", "probes", "block_rows", "one_task_rows", "max_pairs", "threads"}
+"""Settings under which the same pairs and neighbours are found."""
 
 
 class Join(Protocol):
@@ -54,6 +60,18 @@ def collapse_items(items: Items, *, threads: int) -> tuple[Items, pa.Table]:
     if isinstance(items, ItemVectors):
         return collapse_copies(items)
     return collapse_set_copies(items, threads=threads)
+
+
+def digest_items(items: Items, settings: JoinSettings) -> pa.Table:
+    """What each item is and how it is compared, as item_id and digest: equal ones find the same partners.
+
+    Items without repetition, as they come from `collapse_items`. A digest of 64 bits depends on the vector or the set,
+    on the settings that decide what is found, and on the code that finds it.
+    """
+    given = settings.model_dump_json(exclude=_CHANGES_NO_RESULT) + KERNELS_DIGEST
+    how = np.frombuffer(hashlib.sha256(given.encode()).digest()[:8], np.uint64)
+    digest_N = hash_rows(items.vectors_ND) if isinstance(items, ItemVectors) else items.digests()
+    return pa.table({"item_id": items.ids, "digest": (digest_N + how).view(np.int64)})
 
 
 def plan_items(left: Items, right: Items | None, settings: JoinSettings, *, threads: int, is_shared: bool) -> Join:

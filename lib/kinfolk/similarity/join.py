@@ -5,26 +5,31 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.cluster import is_one_machine, read_found, run_tasks
+from kinfolk.similarity.incremental import JoinState, NightFound, join_changes
 from kinfolk.similarity.items import compares_vectors
 from kinfolk.similarity.recall import CERTAIN, Recall
-from kinfolk.similarity.task import SCHEMAS, Report, SideCount
+from kinfolk.similarity.task import Report, SideCount
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+
+_KINDS = ("pairs", "neighbors", "copies", "rejected", "digests")
 
 
 @dataclass(frozen=True)
 class JoinAudit:
     """What a join was given, how it went about it, and what it found.
 
-    `recall` is measured where the plan may miss something. `seconds` says how long each step took, of several tasks the
-    slowest one.
+    `compared` are the distinct items of the left side that were compared with all others: all of them, or of a night
+    those that the changes concern. `recall` is measured where something may have been missed. `seconds` says how long
+    each step took, of several tasks the slowest one.
     """
 
     measure: str
@@ -33,6 +38,7 @@ class JoinAudit:
     right: SideCount | None
     pairs: int
     neighbors: int
+    compared: int
     recall: Recall
     tasks: int
     threads: int
@@ -56,25 +62,33 @@ class JoinResult:
     `pairs`: left_id, right_id, similarity; in a join with itself left_id < right_id. `neighbors`: item_id, rank (from
     1), neighbor_id, similarity. `copies`: side, item_id, representative_id; copies take no part in pairs and
     neighbours, their representative does. `rejected`: side, item_id, reject_reason, reject_detail. A side is "left" or
-    "right"; a join with itself has only the left one. The frames are read from files that `close` removes.
+    "right"; a join with itself has only the left one. `state` is what the next join needs to look at changes only. The
+    frames are read from files that `close` removes.
     """
 
     pairs: DataFrame
     neighbors: DataFrame
     copies: DataFrame
     rejected: DataFrame
+    state: JoinState
     audit: JoinAudit
     close: Callable[[], None]
 
 
 def similar_pairs(
-    left: DataFrame, right: DataFrame | None = None, *, settings: JoinSettings, scratch: str | None = None
+    left: DataFrame,
+    right: DataFrame | None = None,
+    *,
+    settings: JoinSettings,
+    previous: JoinState | None = None,
+    scratch: str | None = None,
 ) -> JoinResult:
     """Join items with themselves, or with those of another frame.
 
     A frame has item_id and what is compared: embedding (array of floats) under a measure of vectors, text (string) or
-    tokens (array of strings or integers) under a measure of sets. `scratch` is a folder that the driver and all
-    executors reach, for results on their way; on one machine a temporary one serves.
+    tokens (array of strings or integers) under a measure of sets. With the state that an earlier join left, only what
+    changed since is compared; the result is that of a join of everything. `scratch` is a folder that the driver and
+    all executors reach, for results on their way; on one machine a temporary one serves.
 
     Raises DataError where an id comes twice, and where more pairs reach the threshold than `settings.max_pairs`.
     """
@@ -82,14 +96,20 @@ def similar_pairs(
     rows = _select_rows(left, right, settings)
     folder, remove = _open_scratch(spark, scratch)
     try:
-        reports = run_tasks(rows, settings, folder, is_self_join=right is None)
+        night = previous and join_changes(rows, previous, settings, folder, is_self_join=right is None)
+        reports = night.reports if night else run_tasks(rows, settings, folder, is_self_join=right is None)
         audit = _add_up(reports, settings)
         _check_budget(audit, settings)
-        frames = {kind: read_found(spark, kind, reports) for kind in SCHEMAS}
+        frames = {kind: read_found(spark, kind, reports) for kind in _KINDS}
+        if night:
+            frames |= {"pairs": night.pairs, "neighbors": night.neighbors}
+            audit = _count_kept(audit, night)
+            _check_budget(audit, settings)
     except BaseException:
         remove()
         raise
-    return JoinResult(**frames, audit=audit, close=remove)
+    state = JoinState(frames.pop("digests"), frames["pairs"], frames["neighbors"])
+    return JoinResult(**frames, state=state, audit=audit, close=remove)
 
 
 def _open_scratch(spark: SparkSession, scratch: str | None) -> tuple[str, Callable[[], None]]:
@@ -137,10 +157,22 @@ def _add_up(reports: list[Report], settings: JoinSettings) -> JoinAudit:
         right=first.right,
         pairs=sum(report.pairs for report in reports),
         neighbors=sum(report.neighbors for report in reports),
+        compared=first.left.distinct,
         recall=first.recall,
         tasks=len(reports),
         threads=first.threads,
         seconds={step: max(report.seconds.get(step, 0.0) for report in reports) for step in sorted(steps)},
+    )
+
+
+def _count_kept(audit: JoinAudit, night: NightFound) -> JoinAudit:
+    """The audit of a night, with what it kept."""
+    return replace(
+        audit,
+        pairs=night.pairs.count(),
+        neighbors=night.neighbors.count(),
+        compared=night.due,
+        recall=night.recall,
     )
 
 

@@ -20,7 +20,15 @@ import pyarrow.parquet as pq
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.found import Neighbors, Pairs
-from kinfolk.similarity.items import Items, Join, collapse_items, compares_vectors, plan_items, read_items
+from kinfolk.similarity.items import (
+    Items,
+    Join,
+    collapse_items,
+    compares_vectors,
+    digest_items,
+    plan_items,
+    read_items,
+)
 from kinfolk.similarity.recall import CERTAIN, Recall, draw_rows, measure_recall
 from kinfolk.similarity.shipping import open_folder
 
@@ -32,7 +40,15 @@ COPIES = pa.schema([("side", pa.string()), ("item_id", pa.string()), ("represent
 REJECTED = pa.schema(
     [("side", pa.string()), ("item_id", pa.string()), ("reject_reason", pa.string()), ("reject_detail", pa.string())]
 )
-SCHEMAS = {"pairs": PAIRS, "neighbors": NEIGHBORS, "copies": COPIES, "rejected": REJECTED}
+DIGESTS = pa.schema([("side", pa.string()), ("item_id", pa.string()), ("digest", pa.int64())])
+SCHEMAS = {
+    "pairs": PAIRS,
+    "neighbors": NEIGHBORS,
+    "offers": NEIGHBORS,
+    "copies": COPIES,
+    "rejected": REJECTED,
+    "digests": DIGESTS,
+}
 
 _ROWS_AT_A_TIME = 1 << 18
 """Rows of a row group: few enough that several tasks can share the reading of a file."""
@@ -120,15 +136,21 @@ class Prepared:
 def prepare_join(
     rows: pa.Table, settings: JoinSettings, *, is_self_join: bool, threads: int, is_shared: bool
 ) -> Prepared:
-    """Check the rows of both sides (is_right, item_id, value), set identical ones apart, and make the plan."""
-    if is_self_join:
-        left, right = _prepare(rows, settings, threads), None
-    else:
-        is_right = rows["is_right"]
-        left = _prepare(rows.filter(pc.invert(is_right)), settings, threads)
-        right = _prepare(rows.filter(is_right), settings, threads)
+    """Check the rows of both sides, set identical ones apart, and make the plan."""
+    left, right = prepare_sides(rows, settings, is_self_join=is_self_join, threads=threads)
     others = right.items if right else None
     return Prepared(left, right, plan_items(left.items, others, settings, threads=threads, is_shared=is_shared))
+
+
+def prepare_sides(
+    rows: pa.Table, settings: JoinSettings, *, is_self_join: bool, threads: int
+) -> tuple[Side, Side | None]:
+    """Check the rows of both sides (is_right, item_id, value), and set identical ones apart."""
+    if is_self_join:
+        return _prepare(rows, settings, threads), None
+    is_right = rows["is_right"]
+    left, right = rows.filter(pc.invert(is_right)), rows.filter(is_right)
+    return _prepare(left, settings, threads), _prepare(right, settings, threads)
 
 
 def _prepare(rows: pa.Table, settings: JoinSettings, threads: int) -> Side:
@@ -164,10 +186,10 @@ def join_share(
     left_ids, base_ids = prepared.left.items.ids, prepared.base.items.ids
     files = {}
     if len(pairs) <= settings.max_pairs:
-        files["pairs"] = [write_rows(scratch, PAIRS, _tell_pairs(pairs, left_ids, base_ids))]
-        files["neighbors"] = [write_rows(scratch, NEIGHBORS, _tell_neighbors(neighbors, left_ids, base_ids))]
+        files["pairs"] = [write_rows(scratch, PAIRS, tell_pairs(pairs, left_ids, base_ids))]
+        files["neighbors"] = [write_rows(scratch, NEIGHBORS, tell_neighbors(neighbors, left_ids, base_ids))]
     if share[0] == 0:
-        files |= write_absent(prepared, scratch)
+        files |= write_sides(prepared, settings, scratch)
     clock.stop("write")
     return Report(
         files,
@@ -199,29 +221,31 @@ def no_rows(settings: JoinSettings) -> pa.Table:
     return pa.schema([("is_right", pa.bool_()), ("item_id", pa.string()), ("value", value)]).empty_table()
 
 
-def write_absent(prepared: Prepared, scratch: str) -> dict[str, list[str]]:
-    """Write the copies and the rejected rows of both sides."""
+def write_sides(prepared: Prepared, settings: JoinSettings, scratch: str) -> dict[str, list[str]]:
+    """Write the copies and the rejected rows of both sides, and the digests of the others."""
     sides = {"left": prepared.left} | ({"right": prepared.right} if prepared.right else {})
-    copies = [side.copies.add_column(0, "side", _repeat(name, side.copies)) for name, side in sides.items()]
-    rejected = [side.rejected.add_column(0, "side", _repeat(name, side.rejected)) for name, side in sides.items()]
+    digests = {name: digest_items(side.items, settings) for name, side in sides.items()}
     return {
-        "copies": [write_rows(scratch, COPIES, copies)],
-        "rejected": [write_rows(scratch, REJECTED, rejected)],
+        "copies": [write_rows(scratch, COPIES, [_name(name, side.copies) for name, side in sides.items()])],
+        "rejected": [write_rows(scratch, REJECTED, [_name(name, side.rejected) for name, side in sides.items()])],
+        "digests": [write_rows(scratch, DIGESTS, [_name(name, table) for name, table in digests.items()])],
     }
 
 
-def _repeat(name: str, table: pa.Table) -> pa.Array:
-    return pa.repeat(name, table.num_rows)
+def _name(side: str, table: pa.Table) -> pa.Table:
+    return table.add_column(0, "side", pa.repeat(side, table.num_rows))
 
 
-def _tell_pairs(pairs: Pairs, left_ids: pa.StringArray, right_ids: pa.StringArray) -> Iterator[pa.Table]:
+def tell_pairs(pairs: Pairs, left_ids: pa.StringArray, right_ids: pa.StringArray) -> Iterator[pa.Table]:
+    """Pairs with the ids of their items, in parts."""
     for start in range(0, len(pairs), _ROWS_AT_A_TIME):
         part = slice(start, start + _ROWS_AT_A_TIME)
         left, right = left_ids.take(pa.array(pairs.left_P[part])), right_ids.take(pa.array(pairs.right_P[part]))
         yield pa.table([left, right, pa.array(pairs.similarity_P[part])], schema=PAIRS)
 
 
-def _tell_neighbors(neighbors: Neighbors, left_ids: pa.StringArray, right_ids: pa.StringArray) -> Iterator[pa.Table]:
+def tell_neighbors(neighbors: Neighbors, left_ids: pa.StringArray, right_ids: pa.StringArray) -> Iterator[pa.Table]:
+    """Neighbours with the ids of the items and their ranks from 1, in parts."""
     rows, places = neighbors.code_NK.shape
     rows_at_a_time = max(1, _ROWS_AT_A_TIME // max(1, places))
     for start in range(0, rows, rows_at_a_time):

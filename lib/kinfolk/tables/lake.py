@@ -80,20 +80,6 @@ class Lake:
             table.name, self.path(table.name), str(opened.metadata().id), opened.version(), count_rows(opened)
         )
 
-    def snapshot_before(self, table: Table, run_id: str) -> Snapshot | None:
-        """The newest version that is not the work of this run; None where there is none with rows.
-
-        A run that compares its result with what stood before thus finds the same after it was killed between a commit
-        and its end.
-        """
-        if not self.exists(table):
-            return None
-        for commit in self.open(table).history():
-            if json.loads(commit.get("userMetadata") or "{}").get("run_id") != run_id:
-                found = self.snapshot(table, int(commit["version"]))
-                return found if found.rows else None
-        return None
-
     def read(
         self,
         table: Table,

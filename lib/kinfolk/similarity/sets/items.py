@@ -84,6 +84,11 @@ class ItemSets:
         assert self.profile is not None
         return self.profile.record_NW
 
+    def digests(self) -> NDArray[np.uint64]:
+        """A hash of each set, of sets that have their profile."""
+        assert self.profile is not None
+        return self.profile.digest_N
+
     def has_profile(self, words: int) -> bool:
         """Whether there is a profile with records of so many words."""
         return self.profile is not None and self.profile.record_NW.shape[1] == words
@@ -124,8 +129,7 @@ def read_sets(items: pa.Table, tokens: TokenSettings) -> tuple[ItemSets, pa.Tabl
 def collapse_set_copies(sets: ItemSets, *, threads: int = 1) -> tuple[ItemSets, pa.Table]:
     """Keep the first of items with equal sets, by id; the others come back as item_id and representative_id."""
     sets = profile_sets(sets, threads=threads)
-    assert sets.profile is not None
-    digest_N = sets.profile.digest_N
+    digest_N = sets.digests()
     first_N = np.arange(len(sets))
     # Stable, so that of equal ones the first by id comes first.
     left = np.argsort(digest_N, kind="stable")
@@ -134,7 +138,7 @@ def collapse_set_copies(sets: ItemSets, *, threads: int = 1) -> tuple[ItemSets, 
         left = left[~is_alone]
         # Sets that only hash alike are left over, and are compared with each other in a further round.
         work = make_workspace(sets.source)
-        left = left[_compare_with_first(sets.source, sets.profile.record_NW, digest_N, left, first_N, work)]
+        left = left[_compare_with_first(sets.source, sets.records(), digest_N, left, first_N, work)]
     copies = tell_copies(sets.ids, first_N)
     kept = sets if not len(copies) else sets.take(np.flatnonzero(first_N == np.arange(len(sets))))
     return kept, copies

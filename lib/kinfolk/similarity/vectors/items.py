@@ -76,7 +76,7 @@ def read_vectors(items: pa.Table, *, is_zero_allowed: bool = False) -> tuple[Ite
 
 def collapse_copies(items: ItemVectors) -> tuple[ItemVectors, pa.Table]:
     """Keep the first of identical items, by id; the others come back as item_id and representative_id."""
-    digest_N = _hash_rows(items.vectors_ND)
+    digest_N = hash_rows(items.vectors_ND)
     first_N = np.arange(len(items))
     # Stable, so that of equal ones the first by id comes first.
     left = np.argsort(digest_N, kind="stable")
@@ -95,7 +95,7 @@ def collapse_copies(items: ItemVectors) -> tuple[ItemVectors, pa.Table]:
     return distinct, copies
 
 
-def _hash_rows(vectors_ND: NDArray[np.float32]) -> NDArray[np.uint64]:
+def hash_rows(vectors_ND: NDArray[np.float32]) -> NDArray[np.uint64]:
     """A hash of each row: its words times random odd numbers, added up (multiply-shift hashing of vectors)."""
     words_ND = np.ascontiguousarray(vectors_ND).view(np.uint32)
     factor_D = np.random.default_rng(0).integers(1, 1 << 63, words_ND.shape[1:], dtype=np.uint64) | np.uint64(1)

@@ -17,6 +17,7 @@ from kinfolk.tables.catalog.similarity import (
     ITEM_GROUPS,
     ITEM_NEIGHBORS,
     JOIN_AUDITS,
+    JOINED_ITEMS,
     SIMILAR_PAIRS,
 )
 from kinfolk.tables.contract import Table
@@ -36,6 +37,7 @@ CATALOG: dict[str, Table] = {
         SIMILAR_PAIRS,
         ITEM_NEIGHBORS,
         ITEM_COPIES,
+        JOINED_ITEMS,
         ITEM_GROUPS,
         GROUP_EVENTS,
         JOIN_AUDITS,
@@ -58,6 +60,7 @@ __all__ = [
     "ITEM_GROUPS",
     "ITEM_NEIGHBORS",
     "JOB_RUNS",
+    "JOINED_ITEMS",
     "JOIN_AUDITS",
     "RAW_EVENTS",
     "RAW_ITEMS",

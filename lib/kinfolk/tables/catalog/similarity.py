@@ -51,6 +51,22 @@ ITEM_COPIES = Table(
     guards_rows=False,
 )
 
+JOINED_ITEMS = Table(
+    name="joined_items",
+    meaning=(
+        "What the join compared: an item whose digest changes, or that comes or goes, is all that the next run has to "
+        "compare anew."
+    ),
+    columns=(
+        Column("item_id", "string", "the item, a representative of its copies"),
+        Column("digest", "bigint", "hash of what is compared, of the settings of the join and of its code"),
+        *RUN_COLUMNS,
+    ),
+    key=("item_id",),
+    sort_by=("item_id",),
+    guards_rows=False,
+)
+
 ITEM_GROUPS = Table(
     name="item_groups",
     meaning=(
@@ -131,6 +147,13 @@ JOIN_AUDITS = Table(
         Column("distinct", "bigint", "items that were compared"),
         Column("copies", "bigint", "items that equal another"),
         Column("rejected", "bigint", "items that cannot be compared"),
+        Column(
+            "compared",
+            "bigint",
+            "distinct items compared with all others: all of them, or those that changes since the run before concern",
+            # Only so that it can be added to a table that stands; every row that is written has it.
+            nullable=True,
+        ),
         Column("pairs", "bigint", "pairs found"),
         Column("neighbors", "bigint", "neighbours found"),
         Column("recall", "double", "share of the true pairs or neighbours found, averaged over items; 1 where all are"),
