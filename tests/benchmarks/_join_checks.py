@@ -157,13 +157,28 @@ def check_cosines(vectors_ND: NDArray[np.float32], found: Found, threshold: floa
         require_similarities((left * right).sum(axis=1), found.similarity_P[part], threshold)
 
 
-def check_jaccards(texts: pa.StringArray, found: Found, threshold: float) -> None:
+def recall_of_planted_words(folder: Path, found: Found, texts: pa.StringArray, threshold: float) -> float:
+    """Share of the planted pairs found that are at least so similar as sets of words."""
+    planted = pq.read_table(folder / "truth.parquet")
+    left_P, right_P = positions(planted["left_id"]), positions(planted["right_id"])
+    is_similar_P = jaccards(texts, left_P, right_P, gram=1) >= threshold
+    return float(np.isin(keys_of(left_P, right_P)[is_similar_P], found.keys()).mean())
+
+
+def check_jaccards(texts: pa.StringArray, found: Found, threshold: float, *, gram: int = GRAM) -> None:
     """Raise WrongResult unless pairs drawn at random have the Jaccard similarity they say, at least the threshold."""
     count = len(found.left_P)
     drawn = np.random.default_rng(0).choice(count, min(count, SAMPLE_PAIRS), replace=False)
-    left, right = (texts.take(pa.array(side[drawn])).to_pylist() for side in (found.left_P, found.right_P))
-    true_P = np.array([jaccard(grams_of(a), grams_of(b)) for a, b in zip(left, right, strict=True)])
+    true_P = jaccards(texts, found.left_P[drawn], found.right_P[drawn], gram=gram)
     require_similarities(true_P, found.similarity_P[drawn], threshold)
+
+
+def jaccards(
+    texts: pa.StringArray, left_P: NDArray[np.int64], right_P: NDArray[np.int64], *, gram: int
+) -> NDArray[np.float64]:
+    """The similarity of pairs of texts as sets of word n-grams."""
+    left, right = (texts.take(pa.array(side)).to_pylist() for side in (left_P, right_P))
+    return np.array([jaccard(grams_of(a, gram), grams_of(b, gram)) for a, b in zip(left, right, strict=True)])
 
 
 def require_similarities(true_P: NDArray[np.float64], said_P: NDArray[np.float64], threshold: float) -> None:
@@ -173,10 +188,10 @@ def require_similarities(true_P: NDArray[np.float64], said_P: NDArray[np.float64
         raise WrongResult(f"similarities are off by up to {off:.2g}; the least is {least:.6f}, asked for {threshold}")
 
 
-def grams_of(text: str) -> set[tuple[str, ...]]:
-    """The word 3-grams of a text whose words stand apart by blanks."""
+def grams_of(text: str, gram: int = GRAM) -> set[tuple[str, ...]]:
+    """The word n-grams, by default 3-grams, of a text whose words stand apart by blanks."""
     words = text.lower().split()
-    return {tuple(words[i : i + GRAM]) for i in range(max(1, len(words) - GRAM + 1))}
+    return {tuple(words[i : i + gram]) for i in range(max(1, len(words) - gram + 1))}
 
 
 def jaccard(left: set[tuple[str, ...]], right: set[tuple[str, ...]]) -> float:

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from kinfolk.engines.spark import build_session
 from kinfolk.jobs.join import JOB
 from kinfolk.run import run_job
-from kinfolk.settings import JoinSettings, Settings, SparkSettings
+from kinfolk.settings import JoinSettings, Settings, SparkSettings, TokenSettings
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.incremental import JoinState
 from kinfolk.similarity.join import similar_pairs
@@ -45,8 +45,8 @@ THREADS = 2
 """Cores of Spark, and threads of a peer beside it."""
 STATE = ("digests", "pairs", "neighbors")
 BLAS_BLOCK_ROWS = 2_048
-HASHED_GRAMS = 1 << 20
-"""Places that MLlib's peer hashes 3-grams to."""
+HASHED_WORDS = 1 << 20
+"""Places that MLlib's peer hashes words to."""
 
 
 def pairs_settings(recall: float = 1.0, *, threshold: float = COSINE) -> JoinSettings:
@@ -54,9 +54,11 @@ def pairs_settings(recall: float = 1.0, *, threshold: float = COSINE) -> JoinSet
     return JoinSettings(threshold=threshold, neighbors=0, recall=recall)
 
 
-def document_settings(recall: float) -> JoinSettings:
+def document_settings(recall: float, *, gram: int = GRAM) -> JoinSettings:
     """Ask for pairs of documents only."""
-    return JoinSettings(measure="jaccard", threshold=JACCARD, neighbors=0, recall=recall)
+    return JoinSettings(
+        measure="jaccard", threshold=JACCARD, neighbors=0, recall=recall, tokens=TokenSettings(length=gram)
+    )
 
 
 def neighbor_settings(recall: float) -> JoinSettings:
@@ -200,12 +202,12 @@ def join_by_mllib_projection(
 
 
 def join_by_mllib_minhash(spark: SparkSession, folder: Path, target: Path, *, threshold: float, tables: int) -> Path:
-    """Join by MinHashLSH over hashed word 3-grams."""
-    from pyspark.ml.feature import HashingTF, MinHashLSH, NGram, RegexTokenizer
+    """Join by MinHashLSH over hashed words."""
+    from pyspark.ml.feature import HashingTF, MinHashLSH, RegexTokenizer
 
-    words = RegexTokenizer(inputCol="text", outputCol="words", pattern=" ").transform(read_items(spark, folder))
-    grams = NGram(n=GRAM, inputCol="words", outputCol="grams").transform(words.repartition(2 * THREADS))
-    hashed = HashingTF(numFeatures=HASHED_GRAMS, binary=True, inputCol="grams", outputCol="set").transform(grams)
+    items = read_items(spark, folder).repartition(2 * THREADS)
+    words = RegexTokenizer(inputCol="text", outputCol="words", pattern=" ").transform(items)
+    hashed = HashingTF(numFeatures=HASHED_WORDS, binary=True, inputCol="words", outputCol="set").transform(words)
     sets = hashed.select("item_id", "set")
     model = MinHashLSH(inputCol="set", outputCol="hashes", numHashTables=tables, seed=1).fit(sets)
     return _write_similar(model, sets, target, 1 - threshold, "1 - d")

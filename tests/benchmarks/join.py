@@ -27,6 +27,7 @@ from ._join_checks import (
     read_vectors,
     recall_of_neighbors,
     recall_of_planted,
+    recall_of_planted_words,
     recall_of_rows,
     recall_readings,
 )
@@ -56,8 +57,8 @@ from .harness import Bench, Case, Comparison, Goal, PeerProcess, Reading, WrongR
 MLLIB_ROWS, MLLIB_RECALL = 20_000, 0.99
 MLLIB_BUCKET, MLLIB_PROJECTIONS = 0.12, 6
 """Of buckets of .03 to 2, with as many projections as each needs, the fastest on 4,000 rows that reaches the recall."""
-MLLIB_HASHES = 3
-"""The fewest that reach the recall: a pair at .8 is missed with a chance of .2 to the power of this."""
+MLLIB_HASHES = 2
+"""The fewest that reach the recall: a pair is missed with a chance of one less its similarity, to the power of this."""
 BLAS_ROWS = 100_000
 GLOVE_ROWS, GLOVE_PROBES = 400_000, 2_000
 LISTS = (512, 1_024, 2_048)
@@ -132,17 +133,18 @@ def against_projections(bench: Bench) -> Mapping[str, Reading]:
 
 
 def against_minhash(bench: Bench) -> Mapping[str, Reading]:
-    """Measure the join of documents from table to table beside MLlib's MinHashLSH."""
+    """Measure the join of documents, as sets of words, from table to table beside MLlib's MinHashLSH."""
     spark, folder = bench.keep(open_session()), planted_documents(bench, MLLIB_ROWS)
-    settings, out = document_settings(MLLIB_RECALL), bench.folder / "out"
+    settings, out = document_settings(MLLIB_RECALL, gram=1), bench.folder / "out"
     texts = read_texts(folder)
     found: dict[str, Reading] = {}
 
     def verify(ours: Path, peer: Path | None) -> None:
         pairs = [read_pairs(table) for table in (ours / "pairs", peer) if table]
-        # The peer's similarities are those of hashed 3-grams.
-        check_jaccards(texts, pairs[0], JACCARD)
-        found.update(recall_readings("vs_mllib_minhash", *planted_recalls(folder, pairs, JACCARD), least=MLLIB_RECALL))
+        # The peer's similarities are those of hashed words.
+        check_jaccards(texts, pairs[0], JACCARD, gram=1)
+        recalls = [recall_of_planted_words(folder, side, texts, JACCARD) for side in pairs]
+        found.update(recall_readings("vs_mllib_minhash", *[*recalls, None][:2], least=MLLIB_RECALL))
 
     peer = partial(join_by_mllib_minhash, spark, folder, out / "mllib", threshold=JACCARD, tables=MLLIB_HASHES)
     comparison = bench.compare(lambda: join_tables(spark, folder, settings, out), peer, verify=verify)

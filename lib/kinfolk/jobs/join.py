@@ -57,12 +57,12 @@ def join(run: Run) -> None:
         previous = run.previous(ITEM_GROUPS)
         connected = connect_groups(found.pairs, found.copies, settings=settings.groups, previous=previous)
         open_frames.enter_context(closing(connected))
-        results = (
-            stage_copies(run, source, found),
-            run.stage(SIMILAR_PAIRS, found.pairs),
-            run.stage(ITEM_NEIGHBORS, found.neighbors),
-            run.stage(ITEM_GROUPS, connected.groups),
-            run.stage(JOINED_ITEMS, found.state.digests.drop("side")),
+        results = run.stage_together(
+            lambda: stage_copies(run, source, found),
+            lambda: run.stage(SIMILAR_PAIRS, found.pairs),
+            lambda: run.stage(ITEM_NEIGHBORS, found.neighbors),
+            lambda: run.stage(ITEM_GROUPS, connected.groups),
+            lambda: run.stage(JOINED_ITEMS, found.state.digests.drop("side")),
         )
         run.record(JOIN_AUDITS, tell_audit(found.audit, settings))
         run.record(GROUP_EVENTS, connected.events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -163,6 +164,11 @@ class Run:
         is_equal = delta.is_current(staged, table, self.lake)
         self._check_limits(replace(staged, rows_seen=rows_seen), table, is_equal)
         return Pending(table, staged, origin or table, is_equal)
+
+    def stage_together(self, *steps: Callable[[], Pending]) -> list[Pending]:
+        """Stage several results at the same time: each takes several Spark jobs, and small ones leave cores idle."""
+        with ThreadPoolExecutor(len(steps)) as pool:
+            return list(pool.map(lambda step: step(), steps))
 
     def commit(self, *results: Pending) -> list[Written]:
         """Make each table hold exactly its good rows, and rejected_rows the others; equal content makes no commit.
