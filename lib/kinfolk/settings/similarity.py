@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -73,3 +73,8 @@ class JoinSettings(Section):
     cores where one machine does all the work in one task."""
     seed: int = 0
     """Start of everything that is drawn at random: probes, centroids, hash functions."""
+
+    @property
+    def compares_vectors(self) -> bool:
+        """Whether the measure compares vectors; otherwise it compares sets."""
+        return self.measure in get_args(VectorMeasure)
