@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from kinfolk.console import format_value, measure_width, render_table
+from kinfolk.console import format_value, measure_width, render_bar, render_table
 
 
 def test_columns_line_up_by_what_a_terminal_shows() -> None:
@@ -28,6 +28,17 @@ def test_long_texts_are_broken_at_blanks_and_cut_after_four_lines() -> None:
     assert lines == ["what      n", "--------  -", "one two   7", "three"]
     lines = render_table([["word " * 30]], ["what"], width=9).splitlines()
     assert lines[2:] == ["word word"] * 3 + ["word wor…"]
+
+
+def test_a_cell_takes_as_many_lines_as_it_is_allowed() -> None:
+    lines = render_table([["word " * 30]], ["what"], width=9, most_lines=15).splitlines()
+    assert lines[2:] == ["word word"] * 15
+    assert render_table([["one two three"]], ["what"], width=8, most_lines=1).splitlines()[2:] == ["one two…"]
+
+
+def test_a_bar_that_is_not_zero_is_seen() -> None:
+    assert [render_bar(value, 1.0, width=10) for value in (1.0, 0.24, 1e-9)] == ["█" * 10, "██", "█"]
+    assert render_bar(0.0, 0.0) == ""
 
 
 def test_no_rows_leave_the_headers() -> None:

@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_look_ups(commands)
+    _add_export(commands)
     _add_upkeep(commands)
     return parser
 
@@ -59,6 +60,9 @@ def _add_look_ups(commands: Any) -> None:
     tables.add_argument("--sql", action="store_true", help="print SQL that registers every table in another engine")
     similar = _look_up(commands, "similar", _similar, "what resembles an item")
     similar.add_argument("item_id", metavar="ITEM_ID", help="id of the item, as in clean_items")
+    explain = _look_up(commands, "explain", _explain, "why two items are similar, under the settings of the join")
+    explain.add_argument("left_id", metavar="LEFT_ID", help="id of an item, as in clean_items")
+    explain.add_argument("right_id", metavar="RIGHT_ID", help="id of another")
     rules = _look_up(commands, "rules", _rules, "what is bought together with an item")
     rules.add_argument("item", metavar="ITEM", help="id of the item, or a part of its name")
     sql = _look_up(commands, "sql", _sql, "answer a SELECT over the tables")
@@ -75,6 +79,25 @@ def _look_up(commands: Any, name: str, command: Command, meaning: str) -> argpar
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(command=command)
     return parser
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write the embeddings as an index for another engine",
+        description="Write the embeddings of similarity.modality as an index of FAISS that searches by "
+        "similarity.measure, with the ids of its positions. Reads the tables directly, without Spark.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_settings_options(export)
+    export.add_argument("engine", choices=["faiss"], help="faiss: index.faiss, ids.parquet and index.json")
+    export.add_argument("folder", metavar="FOLDER", help="where to; made where it is not there")
+    export.add_argument(
+        "--lists", type=int, default=0, metavar="N",
+        help="cut the vectors into N lists, of which a search visits some (IVF); by default it visits all",
+    )  # fmt: skip
+    export.set_defaults(command=_export)
 
 
 def _add_upkeep(commands: Any) -> None:
@@ -150,6 +173,36 @@ def _similar(options: argparse.Namespace) -> int:
             print(f"in the group of {found.group_id}, {found.group_size} items")
     rows = [[n.rank, n.item_id, n.similarity, n.label, n.text] for n in found.neighbors]
     return _show(options, asdict(found), rows, ["rank", "item", "similarity", "label", "text"])
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from kinfolk.explanation import explain_items, render_explanation
+    from kinfolk.tables.lookups import find_pair
+
+    settings = read_settings(options)
+    modality = settings.similarity.modality if settings.similarity.compares_vectors else None
+    pair = find_pair(Lake(settings.lake.root), options.left_id, options.right_id, modality=modality)
+    why = explain_items(pair, settings.similarity)
+    if options.json:
+        print(json.dumps({"pair": asdict(pair), "explanation": asdict(why)}, ensure_ascii=False, indent=2))
+    else:
+        print(render_explanation(pair, why))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from kinfolk.similarity.export import export_faiss
+    from kinfolk.tables.lookups import read_embeddings
+
+    settings = read_settings(options)
+    modality = settings.similarity.modality
+    read = read_embeddings(Lake(settings.lake.root), modality)
+    origin = {"table": "item_embeddings", "table_version": read.version, "modality": modality, "models": read.models}
+    written = export_faiss(read.rows, options.folder, settings.similarity, lists=options.lists, origin=origin)
+    left_out = f", {written.rejected:,} items cannot be compared and are left out" if written.rejected else ""
+    print(f"{written.items:,} vectors of {written.dimension:,} coordinates{left_out}")
+    print(f"index: {options.folder}")
+    return 0
 
 
 def _rules(options: argparse.Namespace) -> int:

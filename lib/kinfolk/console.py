@@ -15,12 +15,14 @@ _LEAST_WIDTH = 8
 _MOST_LINES = 4
 
 
-def render_table(rows: Sequence[Sequence[Any]], headers: Sequence[str], *, width: int | None = None) -> str:
+def render_table(
+    rows: Sequence[Sequence[Any]], headers: Sequence[str], *, width: int | None = None, most_lines: int = _MOST_LINES
+) -> str:
     """Lay rows out below their headers; numbers stand to the right, and what is too wide is broken at blanks.
 
     `width` is the number of terminal columns, by default the terminal's own; where the output is no terminal, COLUMNS
-    or 80. The widest columns give way first, none below 8; a cell takes at most four lines, and what is cut ends with
-    an ellipsis.
+    or 80. The widest columns give way first, none below 8; a cell takes at most so many lines, and what is cut ends
+    with an ellipsis.
 
     >>> print(render_table([["apple", 3], ["梨", 12]], ["fruit", "count"], width=80))
     fruit  count
@@ -33,7 +35,17 @@ def render_table(rows: Sequence[Sequence[Any]], headers: Sequence[str], *, width
     widths = _shrink(widths, width or shutil.get_terminal_size().columns)
     is_number = [bool(rows) and all(_is_number(row[place]) for row in rows) for place in range(len(headers))]
     lines = [headers, ["-" * wide for wide in widths], *cells]
-    return "\n".join(line for row in lines for line in _render_row(row, widths, is_number))
+    return "\n".join(line for row in lines for line in _render_row(row, widths, is_number, most_lines))
+
+
+def render_bar(value: float, greatest: float, *, width: int = 24) -> str:
+    """A bar as long as a value is beside the greatest, `width` columns for that one; solid, below 0 shaded.
+
+    >>> [render_bar(value, 4.0, width=4) for value in (4.0, -2.0, 0.1, 0.0)]
+    ['████', '░░', '█', '']
+    """
+    length = round(width * abs(value) / greatest) if value else 0
+    return ("█" if value > 0 else "░") * max(length, 1 if value else 0)
 
 
 def format_value(value: Any) -> str:
@@ -82,9 +94,9 @@ def _shrink(widths: list[int], total: int) -> list[int]:
     return widths
 
 
-def _render_row(cells: Sequence[str], widths: Sequence[int], is_number: Sequence[bool]) -> list[str]:
+def _render_row(cells: Sequence[str], widths: Sequence[int], is_number: Sequence[bool], most_lines: int) -> list[str]:
     """The lines of one row: as many as its longest cell needs."""
-    wrapped = [_wrap(cell, wide) for cell, wide in zip(cells, widths, strict=True)]
+    wrapped = [_wrap(cell, wide, most_lines) for cell, wide in zip(cells, widths, strict=True)]
     lines = []
     for parts in zip_longest(*wrapped, fillvalue=""):
         padding = [" " * (wide - measure_width(part)) for part, wide in zip(parts, widths, strict=True)]
@@ -96,8 +108,8 @@ def _render_row(cells: Sequence[str], widths: Sequence[int], is_number: Sequence
     return lines
 
 
-def _wrap(text: str, width: int) -> list[str]:
-    """Break a text at blanks; a word that is too wide is cut, and so is what `_MOST_LINES` lines cannot hold."""
+def _wrap(text: str, width: int, most_lines: int) -> list[str]:
+    """Break a text at blanks; a word that is too wide is cut, and so is what `most_lines` lines cannot hold."""
     lines = [""]
     for word in text.split(" "):
         joined = f"{lines[-1]} {word}" if lines[-1] else word
@@ -105,8 +117,8 @@ def _wrap(text: str, width: int) -> list[str]:
             lines[-1] = joined
         else:
             lines.append(word)
-    if len(lines) > _MOST_LINES:
-        lines[_MOST_LINES - 1 :] = [" ".join(lines[_MOST_LINES - 1 :])]
+    if len(lines) > most_lines:
+        lines[most_lines - 1 :] = [" ".join(lines[most_lines - 1 :])]
     return [_cut(line, width) for line in lines]
 
 

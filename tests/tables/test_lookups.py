@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,12 +18,15 @@ from kinfolk.tables.catalog import (
     CLEAN_ITEMS,
     FREQUENT_ITEMSETS,
     ITEM_COPIES,
+    ITEM_EMBEDDINGS,
     ITEM_GROUPS,
     ITEM_NEIGHBORS,
+    JOIN_AUDITS,
+    SIMILAR_PAIRS,
 )
 from kinfolk.tables.contract import Table
 from kinfolk.tables.lake import Lake
-from kinfolk.tables.lookups import find_rules, find_similar, list_tables, run_sql
+from kinfolk.tables.lookups import find_pair, find_rules, find_similar, list_tables, read_embeddings, run_sql
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -128,6 +131,42 @@ def test_an_unknown_item_is_answered_with_the_nearest(stocked: Lake) -> None:
 def test_a_look_up_before_the_job_names_what_is_missing(lake: str) -> None:
     with pytest.raises(NotFoundError, match=r"no table clean_items .*run the job"):
         find_similar(Lake(lake), "a")
+
+
+def test_a_pair_is_looked_up_from_either_side_and_through_copies(stocked: Lake) -> None:
+    put(stocked, SIMILAR_PAIRS, {"left_id": "a", "right_id": "c", "similarity": 0.9})
+    pair = find_pair(stocked, "c", "a")
+    assert (pair.left.item_id, pair.left.text, pair.right.label) == ("c", "pear", "fruit")
+    assert (pair.similarity, pair.is_identical, pair.measure, pair.left.embedding) == (0.9, False, None, None)
+    through = find_pair(stocked, "b", "c")
+    assert (through.left.representative_id, through.similarity) == ("a", 0.9)
+    assert find_pair(stocked, "a", "d'").similarity is None
+    copies = find_pair(stocked, "a", "b")
+    assert (copies.is_identical, copies.similarity) == (True, None)
+
+
+def test_a_pair_tells_the_measure_of_the_last_join(stocked: Lake) -> None:
+    put(stocked, SIMILAR_PAIRS)
+    audits = [("old", "cosine", 1), ("new", "jaccard", 3), ("older", "overlap", 0)]
+    put(stocked, JOIN_AUDITS, *(
+        {"join_run_id": run, "measure": measure, "updated_at": WHEN + timedelta(hours=hour)}
+        for run, measure, hour in audits
+    ))  # fmt: skip
+    assert find_pair(stocked, "a", "c").measure == "jaccard"
+
+
+def test_embeddings_are_those_of_one_modality(stocked: Lake) -> None:
+    put(stocked, SIMILAR_PAIRS)
+    rows = [("a", "image", [1.0, 2.0], "1"), ("c", "image", [3.0, 4.0], "2"), ("a", "text", [5.0], "1")]
+    names = ("item_id", "modality", "embedding", "model_version")
+    put(stocked, ITEM_EMBEDDINGS, *({"model_name": "m"} | dict(zip(names, row, strict=True)) for row in rows))
+    found = read_embeddings(stocked, "image")
+    assert dict(zip(*found.rows.to_pydict().values(), strict=True)) == {"a": [1.0, 2.0], "c": [3.0, 4.0]}
+    assert (found.version, found.models) == (0, ["m/1", "m/2"])
+    pair = find_pair(stocked, "a", "c", modality="image")
+    assert (pair.left.embedding, pair.right.embedding) == ([1.0, 2.0], [3.0, 4.0])
+    with pytest.raises(NotFoundError, match="'c' has no embedding of modality text; it has one of image"):
+        find_pair(stocked, "a", "c", modality="text")
 
 
 def sides(rules: list) -> list[tuple[list[str], list[str]]]:

@@ -1,7 +1,7 @@
 """Answers from the tables without a JVM: what there is, what resembles an item, what is bought with it, any SELECT.
 
-Everything returned is plain data. One engine reads for all of them: DataFusion, which comes with deltalake, and reads
-only the columns and row groups that a query needs.
+Everything returned is plain data, a whole table of embeddings aside. One engine reads for all the others: DataFusion,
+which comes with deltalake, and reads only the columns and row groups that a query needs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from kinfolk.tables.catalog import (
     CLEAN_ITEMS,
     FREQUENT_ITEMSETS,
     ITEM_COPIES,
+    ITEM_EMBEDDINGS,
     ITEM_GROUPS,
     ITEM_NEIGHBORS,
+    JOIN_AUDITS,
+    SIMILAR_PAIRS,
 )
 from kinfolk.tables.contract import Table
 from kinfolk.tables.lake import Lake, count_rows
@@ -74,6 +77,44 @@ class SimilarItems:
 
 
 @dataclass(frozen=True)
+class PairedItem:
+    """One of two items: what is known of it, and its embedding where one was asked for.
+
+    `representative_id` is the item that stands for it in similar_pairs, where it is a copy of that one.
+    """
+
+    item_id: str
+    text: str | None
+    label: str | None
+    representative_id: str | None
+    embedding: list[float] | None
+
+
+@dataclass(frozen=True)
+class ItemPair:
+    """Two items, and what the last join says of them.
+
+    `similarity` stands in similar_pairs, for the two or those that represent them; it is None where they are no similar
+    pair, and where they are copies of one item (`is_identical`). `measure` is that join's, None where it left no audit.
+    """
+
+    left: PairedItem
+    right: PairedItem
+    is_identical: bool
+    similarity: float | None
+    measure: str | None
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """All embeddings of a modality (item_id, value), the version of item_embeddings, and the models that made them."""
+
+    rows: pa.Table
+    version: int
+    models: list[str]
+
+
+@dataclass(frozen=True)
 class Rule:
     """A rule with its names, and the measures of association_rules."""
 
@@ -112,10 +153,7 @@ def list_tables(lake: Lake) -> list[TableInfo]:
 def find_similar(lake: Lake, item_id: str, limit: int = 10) -> SimilarItems:
     """The nearest neighbours, the copies and the group of an item. Raises NotFoundError with the nearest ids."""
     _check_limit(limit)
-    cards = _read_cards(lake, [item_id])
-    if item_id not in cards:
-        raise NotFoundError(f"there is no item {item_id!r} in clean_items{_suggest_items(lake, item_id)}")
-    text, label = cards[item_id]
+    text, label = _read_card(lake, item_id)
     representative = _read_representative(lake, item_id)
     group_id, group_size = _read_group(lake, item_id)
     return SimilarItems(
@@ -128,6 +166,28 @@ def find_similar(lake: Lake, item_id: str, limit: int = 10) -> SimilarItems:
         group_size=group_size,
         neighbors=_read_neighbors(lake, representative or item_id, limit),
     )
+
+
+def find_pair(lake: Lake, left_id: str, right_id: str, *, modality: str | None = None) -> ItemPair:
+    """Two items, with their embeddings of a modality where one is named, and what the last join says of them.
+
+    Raises NotFoundError for an item or an embedding that is not there, and SettingsError for an item with itself.
+    """
+    if left_id == right_id:
+        raise SettingsError(f"{left_id!r} came twice; name two items")
+    left, right = (_read_paired(lake, item_id, modality) for item_id in (left_id, right_id))
+    ends = sorted(item.representative_id or item.item_id for item in (left, right))
+    return ItemPair(left, right, ends[0] == ends[1], _read_similarity(lake, *ends), _read_measure(lake))
+
+
+def read_embeddings(lake: Lake, modality: str) -> Embeddings:
+    """The embeddings of a modality, none where the encoder has none of it; models are named name/version."""
+    version = lake.snapshot(ITEM_EMBEDDINGS).version
+    columns = ("item_id", "embedding", "model_name", "model_version")
+    rows = lake.read(ITEM_EMBEDDINGS, columns, [("modality", "=", modality)], version)
+    made = rows.group_by(["model_name", "model_version"]).aggregate([]).to_pylist()
+    models = sorted(f"{model['model_name']}/{model['model_version']}" for model in made)
+    return Embeddings(rows.select(["item_id", "embedding"]).rename_columns(["item_id", "value"]), version, models)
 
 
 def find_rules(lake: Lake, item: str, limit: int = 10) -> RulesOfItem:
@@ -181,6 +241,46 @@ def _read_cards(lake: Lake, item_ids: list[str]) -> dict[str, tuple[str | None, 
     listed = ", ".join(map(_literal, item_ids))
     rows = _query(lake, [CLEAN_ITEMS], f"SELECT item_id, text, label FROM clean_items WHERE item_id IN ({listed})")
     return {item_id: (text, label) for item_id, text, label in rows}
+
+
+def _read_card(lake: Lake, item_id: str) -> tuple[str | None, str | None]:
+    """Text and label of one item. Raises NotFoundError with the nearest ids."""
+    cards = _read_cards(lake, [item_id])
+    if item_id not in cards:
+        raise NotFoundError(f"there is no item {item_id!r} in clean_items{_suggest_items(lake, item_id)}")
+    return cards[item_id]
+
+
+def _read_paired(lake: Lake, item_id: str, modality: str | None) -> PairedItem:
+    text, label = _read_card(lake, item_id)
+    embedding = _read_embedding(lake, item_id, modality) if modality else None
+    return PairedItem(item_id, text, label, _read_representative(lake, item_id), embedding)
+
+
+def _read_embedding(lake: Lake, item_id: str, modality: str) -> list[float]:
+    where = f"item_id = {_literal(item_id)}"
+    query = f"SELECT embedding FROM item_embeddings WHERE {where} AND modality = {_literal(modality)}"
+    found = _query(lake, [ITEM_EMBEDDINGS], query)
+    if found:
+        return list(found[0][0])
+    others = _query(lake, [ITEM_EMBEDDINGS], f"SELECT modality FROM item_embeddings WHERE {where} ORDER BY modality")
+    there = ", ".join(row[0] for row in others)
+    remedy = f"it has one of {there}: --set similarity.modality=NAME" if there else "it has none at all"
+    raise NotFoundError(f"item {item_id!r} has no embedding of modality {modality}; {remedy}")
+
+
+def _read_similarity(lake: Lake, left_id: str, right_id: str) -> float | None:
+    where = f"left_id = {_literal(left_id)} AND right_id = {_literal(right_id)}"
+    rows = _query(lake, [SIMILAR_PAIRS], f"SELECT similarity FROM similar_pairs WHERE {where}")
+    return next((row[0] for row in rows), None)
+
+
+def _read_measure(lake: Lake) -> str | None:
+    """The measure of the last join."""
+    if not lake.exists(JOIN_AUDITS):
+        return None
+    query = "SELECT measure FROM join_audits ORDER BY updated_at DESC, join_run_id DESC LIMIT 1"
+    return next((row[0] for row in _query(lake, [JOIN_AUDITS], query)), None)
 
 
 def _read_representative(lake: Lake, item_id: str) -> str | None:
