@@ -37,6 +37,9 @@ WHEN = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
 HOSTILE = """<script>alert("name")</script>'"><img src=x onerror=alert(1)>&amp;{{ 7 * 7 }}"""
 SUBJECTS = ("cat", "dog", "sun", "moon")
 SOURCES = ("left", "right")
+# Both 5 long; their product is 8 + 8 + 2 - 2.
+EMBEDDINGS = {"left": [2.0, 4.0, 1.0, 2.0], "right": [4.0, 2.0, 2.0, -1.0]}
+COSINE = 16 / 25
 
 Row = dict[str, Any]
 
@@ -80,8 +83,9 @@ def put_items(root: str) -> None:
     put(root, CLEAN_ITEMS, items)
     split = {"moon": "held_out"}
     put(root, ITEM_FEATURES, (i | {"split": split.get(str(i["subject_id"]), "train"), "image": b""} for i in items))
-    model = {"embedding": [1.0], "model_name": "kinfolk-encoder", "model_version": "3", "source_version": 0}
-    put(root, ITEM_EMBEDDINGS, ({"item_id": i["item_id"], "modality": "image"} | model for i in items))
+    model = {"modality": "image", "model_name": "kinfolk-encoder", "model_version": "3", "source_version": 0}
+    vectors = [{"item_id": i["item_id"], "embedding": EMBEDDINGS[str(i["source"])]} for i in items]
+    put(root, ITEM_EMBEDDINGS, (model | vector for vector in vectors))
 
 
 def put_similar(root: str) -> None:
@@ -95,7 +99,7 @@ def put_similar(root: str) -> None:
                 neighbors.append(pair | {"rank": rank, "similarity": similarity})
     put(root, ITEM_NEIGHBORS, neighbors)
     alike = [s for s in SUBJECTS if s != "moon"]
-    put(root, SIMILAR_PAIRS, ({"left_id": f"left/{s}", "right_id": f"right/{s}", "similarity": 0.95} for s in alike))
+    put(root, SIMILAR_PAIRS, ({"left_id": f"left/{s}", "right_id": f"right/{s}", "similarity": COSINE} for s in alike))
     groups = ({"item_id": f"{o}/{s}", "group_id": f"left/{s}", "group_size": 2} for s in alike for o in SOURCES)
     put(root, ITEM_GROUPS, groups)
 

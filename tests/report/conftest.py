@@ -10,6 +10,7 @@ import pytest
 from chromium import Chromium, running_chromium
 from report_lake import pin, put_all
 
+from kinfolk.jobs.report import make_explain
 from kinfolk.report.page import build_page
 from kinfolk.settings import Settings
 
@@ -37,5 +38,6 @@ def page(full_lake: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the full lake, in a file."""
     settings = Settings.model_validate({"report": {"credits": ["Pictures by <i>nobody</i>, CC0"]}})
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(build_page(pin(full_lake), settings), encoding="utf-8")
+    page = build_page(pin(full_lake), settings, make_explain(settings.similarity))
+    path.write_text(page, encoding="utf-8")
     return path

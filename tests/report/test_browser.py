@@ -78,7 +78,7 @@ def test_text_stands_out_from_its_ground(chromium: Chromium, page: Path, is_dark
           const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
             if (!/, 0\\)$/.test(c)) return c } };
           return [...document.querySelectorAll(
-            'p, h1, h2, h3, td, th, dt, dd, b, a, li, caption, code, small, q, .cosine, .tick')]
+            'p, h1, h2, h3, td, th, dt, dd, b, a, li, caption, code, small, q, mark, .cosine, .tick')]
             .filter(e => e.clientWidth && !e.closest('svg')).map(e => {
               const [a, b] = [light(getComputedStyle(e).color), light(ground(e))];
               return [e.outerHTML.slice(0, 90), (Math.max(a, b) + .05) / (Math.min(a, b) + .05)] }) })()"""

@@ -21,18 +21,19 @@ from report_lake import (
     put_similar,
 )
 
+from kinfolk.jobs.report import make_explain
 from kinfolk.report.formatting import format_figure, format_share, wrap_name
 from kinfolk.report.page import build_page, write_page
 from kinfolk.report.pictures import encode_picture, read_cards
-from kinfolk.report.sections import SECTIONS
-from kinfolk.settings import Settings
+from kinfolk.report.sections import list_sections
+from kinfolk.settings import JoinSettings, Settings
 from kinfolk.tables.catalog import CLEAN_ITEMS, ITEM_GROUPS, REJECTED_ROWS
 
 
 def missing(page: str) -> set[str]:
     """Anchors of the sections that say they have nothing to show."""
     parts = re.findall(r'<section id="(\w+)"(.*?)</section>', page, re.DOTALL)
-    assert [anchor for anchor, _ in parts] == [section.anchor for section in SECTIONS]
+    assert [anchor for anchor, _ in parts] == [section.anchor for section in list_sections()]
     return {anchor for anchor, body in parts if 'class="missing"' in body}
 
 
@@ -60,21 +61,21 @@ def test_full_lake_leaves_no_section_empty(page: Path) -> None:
 
 def test_empty_lake_says_what_to_run(lake: str) -> None:
     page = build_page(pin(lake), Settings())
-    assert missing(page) == {section.anchor for section in SECTIONS}
+    assert missing(page) == {section.anchor for section in list_sections()}
     assert page.count("<code>kinfolk run --settings FILE") >= 4
 
 
 def test_events_alone(lake: str) -> None:
     put_events(lake)
     page = build_page(pin(lake), Settings())
-    assert missing(page) == {"rejected", "training", "neighbors", "groups"}
+    assert missing(page) == {"rejected", "training", "neighbors", "pairs", "groups"}
     assert "raw items" not in page
 
 
 def test_items_alone_before_training(lake: str) -> None:
     put_items(lake)
     page = build_page(pin(lake), Settings())
-    assert missing(page) == {"rejected", "training", "neighbors", "groups", "rules"}
+    assert missing(page) == {"rejected", "training", "neighbors", "pairs", "groups", "rules"}
     assert page.count("not yet") >= 6
     assert "raw events" not in page
 
@@ -83,7 +84,7 @@ def test_tables_that_are_there_but_empty(lake: str, chromium: Chromium, tmp_path
     put_all(lake)
     for table in (ITEM_GROUPS, REJECTED_ROWS):
         put(lake, table, [])
-    text = build_page(pin(lake), Settings())
+    text = build_page(pin(lake), Settings(), make_explain(JoinSettings()))
     assert missing(text) == {"groups"}
     assert "nothing was turned away" in text
     path = tmp_path / "page.html"

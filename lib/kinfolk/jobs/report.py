@@ -11,8 +11,12 @@ from kinfolk.tables.catalog import CATALOG, JOB_RUNS
 from kinfolk.tables.lake import Lake
 
 if TYPE_CHECKING:
+    from kinfolk.report.sections.pairs import Explain, Reason, Value
     from kinfolk.run import Run
-    from kinfolk.settings import Settings
+    from kinfolk.settings import JoinSettings, Settings
+
+SHOWN_DIMENSIONS = 10
+"""Dimensions of a similar pair that the report draws one by one."""
 
 
 def report(run: Run) -> None:
@@ -24,8 +28,24 @@ def report(run: Run) -> None:
     durations = run.lake.snapshot(JOB_RUNS) if run.lake.exists(JOB_RUNS) else None
     tables = PinnedTables(run.lake, {**run.inputs, JOB_RUNS.name: durations})
     path = locate_page(run.settings)
-    write_page(build_page(tables, run.settings), path)
+    write_page(build_page(tables, run.settings, make_explain(run.settings.similarity)), path)
     run.note(f"  {path}")
+
+
+def make_explain(settings: JoinSettings) -> Explain:
+    """What tells the report why two items are similar under these settings."""
+    from kinfolk.report.sections.pairs import Reason
+    from kinfolk.similarity.explain import VectorExplanation, explain_pair
+
+    def explain(left: Value, right: Value) -> Reason:
+        why = explain_pair(left, right, settings)
+        if isinstance(why, VectorExplanation):
+            words = [why.summary, why.summarize_rest(SHOWN_DIMENSIONS)]
+            return Reason(why.similarity, "; ".join(filter(None, words)), why.bars(SHOWN_DIMENSIONS))
+        texts = [tuple((p.text, p.is_shared) for p in text) for text in (why.left_passages, why.right_passages)]
+        return Reason(why.similarity, why.summary, why.bars(), *texts)
+
+    return explain
 
 
 def locate_page(settings: Settings) -> str:

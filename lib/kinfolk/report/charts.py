@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kinfolk.report.formatting import format_figure, format_share
+from kinfolk.report.formatting import format_count, format_figure, format_share
 
 Point = tuple[float, float]
 Scale = Callable[[float], float]
@@ -192,3 +192,41 @@ def draw_dots(title: str, rows: Sequence[tuple[str, Sequence[tuple[str, str, flo
     ticks = tuple(Tick(to_x(share / 4), f"{share * 25}%") for share in range(5))
     summary = "; ".join(f"{r.name}: " + ", ".join(f"{d.name} {d.value}" for d in r.dots) for r in drawn)
     return DotChart(title, summary, width, int(bottom + 26), ticks, top, bottom, tuple(drawn))
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar from `x` over `length`; `is_against` says that its value is below 0."""
+
+    name: str
+    y: float
+    x: float
+    length: float
+    value: str
+    is_against: bool
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Numbers as lying bars, a row each; `zero` is where the bars begin."""
+
+    title: str
+    summary: str
+    width: int
+    height: float
+    zero: float
+    bars: tuple[Bar, ...]
+
+
+def draw_bars(title: str, rows: Sequence[tuple[str, float]], *, is_count: bool) -> BarChart:
+    """Draw rows of (name, number), one at least; those below 0 to the left."""
+    width, pitch, left, right = 320, 20.0, 96.0, 262.0
+    values = [value for _, value in rows]
+    to_x = _scale(min(0.0, *values), max(0.0, *values), left, right)
+    bars = []
+    for index, (name, value) in enumerate(rows):
+        x, end = sorted((to_x(0.0), to_x(value)))
+        written = format_count(int(value)) if is_count else format_figure(value)
+        bars.append(Bar(name, pitch * (index + 0.5), x, end - x, written, value < 0))
+    summary = "; ".join(f"{bar.name} {bar.value}" for bar in bars)
+    return BarChart(title, summary, width, pitch * len(rows), to_x(0.0), tuple(bars))

@@ -11,8 +11,9 @@ import jinja2
 
 from kinfolk.report import formatting
 from kinfolk.report.pinned import PinnedTables
-from kinfolk.report.sections import SECTIONS, Section
+from kinfolk.report.sections import Section, list_sections
 from kinfolk.report.sections.headline import read_headline
+from kinfolk.report.sections.pairs import Explain
 from kinfolk.settings import Settings
 
 
@@ -24,9 +25,12 @@ class Filled:
     content: object | None
 
 
-def build_page(tables: PinnedTables, settings: Settings) -> str:
-    """Write the report as one HTML page; equal tables and settings give an equal page, durations of jobs aside."""
-    filled = [Filled(section, section.read(tables, settings)) for section in SECTIONS]
+def build_page(tables: PinnedTables, settings: Settings, explain: Explain | None = None) -> str:
+    """Write the report as one HTML page; equal tables and settings give an equal page, durations of jobs aside.
+
+    `explain` says why two items are similar; without it no pair is shown.
+    """
+    filled = [Filled(section, section.read(tables, settings)) for section in list_sections(explain)]
     page = _templates().get_template("page.html")
     return page.render(report=settings.report, headline=read_headline(tables), sections=filled) + "\n"
 

@@ -21,6 +21,9 @@ class ReportSettings(Section):
     """Title of the page."""
     neighbor_examples: Annotated[int, Field(ge=0, le=200)] = 12
     """Items shown with their nearest neighbours."""
+    pair_examples: Annotated[int, Field(ge=0, le=200)] = 6
+    """Similar pairs shown with what makes them similar: half of them the most similar ones, the others those nearest to
+    the threshold."""
     groups: Annotated[int, Field(ge=0, le=200)] = 8
     """Largest groups shown."""
     rules: Annotated[int, Field(ge=0, le=1000)] = 30

@@ -1,7 +1,10 @@
 """The sections of the page, in their order."""
 
+import functools
+
 from kinfolk.report.sections.groups import read_groups
 from kinfolk.report.sections.neighbors import read_neighbors
+from kinfolk.report.sections.pairs import Explain, read_pairs
 from kinfolk.report.sections.provenance import read_provenance
 from kinfolk.report.sections.rejected import read_rejected
 from kinfolk.report.sections.road import read_road
@@ -9,7 +12,7 @@ from kinfolk.report.sections.rules import read_rules
 from kinfolk.report.sections.section import Section
 from kinfolk.report.sections.training import read_training
 
-SECTIONS = (
+_FROM_TABLES = (
     Section(
         "road",
         "The road",
@@ -63,4 +66,19 @@ SECTIONS = (
     ),
 )
 
-__all__ = ["SECTIONS", "Section"]
+
+def list_sections(explain: Explain | None = None) -> tuple[Section, ...]:
+    """All sections, pairs behind neighbours; without a function that explains pairs theirs has nothing to show."""
+    pairs = Section(
+        "pairs",
+        "Why they are similar",
+        "pairs.html",
+        functools.partial(read_pairs, explain=explain),
+        "No pairs to explain yet. `kinfolk run --settings FILE --only join` finds them under the settings that hold "
+        "now; a lower `similarity.threshold` finds more.",
+    )
+    place = [section.anchor for section in _FROM_TABLES].index("neighbors") + 1
+    return (*_FROM_TABLES[:place], pairs, *_FROM_TABLES[place:])
+
+
+__all__ = ["Section", "list_sections"]
