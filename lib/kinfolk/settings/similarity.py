@@ -12,7 +12,7 @@ from kinfolk.settings.section import Section
 VectorMeasure = Literal["cosine", "euclidean", "inner_product"]
 SetMeasure = Literal["jaccard", "containment", "overlap"]
 Measure = VectorMeasure | SetMeasure
-JoinPlan = Literal["auto", "exact", "cells", "prefix", "minhash"]
+JoinPlan = Literal["auto", "exact", "cells", "signs", "prefix", "minhash"]
 
 
 class TokenSettings(Section):

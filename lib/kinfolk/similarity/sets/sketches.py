@@ -13,14 +13,14 @@ Shape suffixes: N items, W words of 64 bits: the first is the size of the set, t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from kinfolk.settings import SetMeasure
-from kinfolk.similarity.compiling import Whole, inlined, instruction, kernel
+from kinfolk.similarity.bits import count_bits
+from kinfolk.similarity.compiling import Whole, inlined, kernel
 from kinfolk.similarity.sets.shingles import Source, Workspace, mix, read_set, read_tokens
 
 Records = NDArray[np.uint64]
@@ -80,16 +80,6 @@ def record_words(mean_tokens: float) -> int:
     """
     fitting = [words for words in _RECORD_WORDS if 64 * (words - 1) >= _BITS_A_TOKEN * mean_tokens]
     return fitting[0] if fitting else _RECORD_WORDS[-1]
-
-
-@instruction
-def _popcount(_typing_context: Any, _word: Any) -> Any:
-    """How many bits of a 64-bit integer are set."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.uint64(types.uint64), generate
 
 
 @inlined
@@ -167,8 +157,8 @@ def may_be_similar(rule: Rule, one_NW: Records, one: Whole, other_NW: Records, o
     one_alone, other_alone = np.uint64(0), np.uint64(0)
     for w in range(1, one_NW.shape[1]):
         one_bits, other_bits = one_NW[one, w], other_NW[other, w]
-        one_alone += _popcount(one_bits & ~other_bits)
-        other_alone += _popcount(other_bits & ~one_bits)
+        one_alone += count_bits(one_bits & ~other_bits)
+        other_alone += count_bits(other_bits & ~one_bits)
     return bool(min(one_size - np.int64(one_alone), other_size - np.int64(other_alone)) >= least)
 
 

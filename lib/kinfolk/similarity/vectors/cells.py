@@ -62,6 +62,12 @@ def cell_count(rows: int) -> int:
     return max(1, min(rows, round(2 * math.sqrt(rows))))
 
 
+def count_products(rows: int, queries: int = 0) -> int:
+    """Products of a row with a center that it takes to make cells, and to find the homes of other queries."""
+    cells = cell_count(rows)
+    return cells * (ROUNDS * min(rows, ROWS_A_CENTER * cells) + rows + queries)
+
+
 def make_cells(base_NE: Matrix, count: int, *, seed: int, threads: int) -> Cells:
     """Cut base rows into cells by k-means on a sample (Lloyd, Least squares quantization in PCM, 1982)."""
     random = np.random.default_rng(seed)

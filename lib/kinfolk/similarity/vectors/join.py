@@ -16,13 +16,23 @@ from kinfolk.settings import JoinSettings, VectorMeasure
 from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Truth, draw_rows, estimate_recall
-from kinfolk.similarity.vectors.cells import DEEPEST, Cells, cell_count, find_homes, join_cells, make_cells, rank_cells
+from kinfolk.similarity.vectors.cells import (
+    DEEPEST,
+    Cells,
+    cell_count,
+    count_products,
+    find_homes,
+    join_cells,
+    make_cells,
+    rank_cells,
+)
 from kinfolk.similarity.vectors.items import ItemVectors
 from kinfolk.similarity.vectors.product import join_exactly, join_some
 from kinfolk.similarity.vectors.scan import Rows, Wanted
+from kinfolk.similarity.vectors.signs import PRODUCT_SECONDS, HalfKeys, SignPlan, join_signs, make_half_keys, plan_signs
 from kinfolk.similarity.vectors.spaces import make_space
 
-VectorPlan = Literal["exact", "cells"]
+VectorPlan = Literal["exact", "cells", "signs"]
 
 FEWEST_ROWS = 5000
 """Base rows below which looking at all of them costs less than making cells."""
@@ -45,9 +55,9 @@ def join_vectors(
 
 
 class VectorJoin:
-    """A join of vectors under its plan: "exact", or "cells" with as many probes as the recall needs.
+    """A join of vectors under its plan: "exact", "cells" with as many probes as the recall needs, or "signs".
 
-    `is_shared` says that it will be computed in shares, which takes more probes.
+    `is_shared` says that it will be computed in shares, which takes more probes of cells.
     """
 
     def __init__(
@@ -59,31 +69,31 @@ class VectorJoin:
         threads: int,
         is_shared: bool = False,
     ) -> None:
-        check_settings(settings)
-        if right is not None and left.vectors_ND.shape[1] != right.vectors_ND.shape[1] and len(left) and len(right):
-            raise DataError(
-                f"the vectors of one side have {left.vectors_ND.shape[1]} coordinates, those of the other "
-                f"{right.vectors_ND.shape[1]}; vectors that are compared have to come from one encoder"
-            )
+        check_sides(left, right, settings)
         self._settings, self._is_shared = settings, is_shared
-        self._wanted = _wanted(settings)
+        self._wanted = make_wanted(settings)
         measure = cast(VectorMeasure, settings.measure)
         self.space = make_space(measure, left.vectors_ND, None if right is None else right.vectors_ND)
         self._ranked_ND = np.empty((0, 0), np.int32)
-        self._cells = self._plan_cells(threads) if self._may_use_cells() else None
+        self._keys = self._make_keys(threads) if self._may_use_signs() else None
+        self._cells = self._plan_cells(threads) if self._keys is None and self._may_use_cells() else None
 
     @property
     def plan(self) -> VectorPlan:
         """How the join is computed."""
+        if self._keys is not None:
+            return "signs"
         return "exact" if self._cells is None else "cells"
 
     @property
     def is_exact(self) -> bool:
         """Whether nothing can be missed."""
-        return self._cells is None
+        return self.plan == "exact"
 
     def find(self, share: Share = WHOLE, *, threads: int) -> tuple[Pairs, Neighbors]:
         """The pairs and neighbours of a share of the rows."""
+        if self._keys is not None:
+            return join_signs(self.space, self._wanted, self._keys, threads=threads, share=share), Neighbors.none()
         if self._cells is None:
             block_rows = self._settings.block_rows
             return join_exactly(self.space, self._wanted, block_rows=block_rows, threads=threads, share=share)
@@ -98,7 +108,29 @@ class VectorJoin:
         settings = self._settings
         if settings.plan == "exact" or settings.recall == 1 or settings.measure == "inner_product":
             return False
-        return settings.plan == "cells" or len(self.space.base_NE) >= FEWEST_ROWS
+        return settings.plan == "cells" or (settings.plan == "auto" and len(self.space.base_NE) >= FEWEST_ROWS)
+
+    def _may_use_signs(self) -> bool:
+        settings, space = self._settings, self.space
+        if settings.recall == 1 or not _can_use_signs(settings) or not len(space.query_NE) or not len(space.base_NE):
+            return False
+        return settings.plan == "signs" or (settings.plan == "auto" and len(space.base_NE) >= FEWEST_ROWS)
+
+    def _make_keys(self, threads: int) -> HalfKeys | None:
+        """The half-keys of all rows; None where too many would be needed, or where cells are expected to be faster."""
+        settings = self._settings
+        assert settings.threshold is not None
+        plan = plan_signs(self.space, settings.threshold, settings.recall, seed=settings.seed)
+        if plan is None or (settings.plan == "auto" and not self._are_faster_than_cells(plan)):
+            return None
+        return make_half_keys(self.space, plan, seed=settings.seed, threads=threads)
+
+    def _are_faster_than_cells(self, signs: SignPlan) -> bool:
+        """Whether signs join all rows before all have found their cells, and some rows their true partners."""
+        rows, coordinates = self.space.base_NE.shape
+        queries = 0 if self.space.is_self_join else len(self.space.query_NE)
+        products = count_products(rows, queries) + rows * (self._settings.probes // 2)
+        return signs.seconds < float(products * coordinates * PRODUCT_SECONDS)
 
     def _plan_cells(self, threads: int) -> Cells | None:
         """Cells, and of each row those it probes; None where more than are ranked would be needed."""
@@ -161,6 +193,16 @@ class VectorJoin:
         return rank_P
 
 
+def check_sides(left: ItemVectors, right: ItemVectors | None, settings: JoinSettings) -> None:
+    """Raise SettingsError where vectors cannot give what the settings ask for, DataError where the sides do not fit."""
+    check_settings(settings)
+    if right is not None and left.vectors_ND.shape[1] != right.vectors_ND.shape[1] and len(left) and len(right):
+        raise DataError(
+            f"the vectors of one side have {left.vectors_ND.shape[1]} coordinates, those of the other "
+            f"{right.vectors_ND.shape[1]}; vectors that are compared have to come from one encoder"
+        )
+
+
 def check_settings(settings: JoinSettings) -> None:
     """Raise SettingsError where the settings ask for what vectors cannot give."""
     if settings.measure not in get_args(VectorMeasure):
@@ -171,13 +213,24 @@ def check_settings(settings: JoinSettings) -> None:
     if settings.plan not in ("auto", *get_args(VectorPlan)):
         allowed = ", ".join(get_args(VectorPlan))
         raise SettingsError(f"the plan is {settings.plan}; vectors are joined by auto, {allowed}")
+    if settings.plan == "signs" and not _can_use_signs(settings):
+        raise SettingsError(
+            "the plan is signs, which finds pairs above a cosine and no neighbours: set measure=cosine, a threshold "
+            "and neighbors=0, or choose another plan"
+        )
     least, measure = settings.threshold, settings.measure
     if least is not None and ((measure == "cosine" and not -1 < least <= 1) or (measure == "euclidean" and least < 0)):
         allowed = "above -1 and at most 1" if measure == "cosine" else "a distance, 0 or more"
         raise SettingsError(f"the threshold is {least}; under {measure} it has to be {allowed}")
 
 
-def _wanted(settings: JoinSettings) -> Wanted:
+def _can_use_signs(settings: JoinSettings) -> bool:
+    """Whether the settings ask for nothing but pairs above a cosine."""
+    return settings.measure == "cosine" and settings.threshold is not None and not settings.neighbors
+
+
+def make_wanted(settings: JoinSettings) -> Wanted:
+    """What the settings ask for, a threshold as the least similarity."""
     least = settings.threshold
     if least is not None and settings.measure == "euclidean":
         least = -least

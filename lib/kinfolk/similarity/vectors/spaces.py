@@ -85,6 +85,19 @@ class Space:
         query_NE = base_NE if self.query_NE is self.base_NE else self.query_NE[order_N]
         return Space(self.measure, right_ND, right_ND, query_NE, base_NE, self.margin)
 
+    def narrowed(self, left_N: NDArray[np.int64], right_N: NDArray[np.int64]) -> Space:
+        """The same with some rows of either side only; in a self-join they are those of the right."""
+        if self.is_self_join:
+            return self.reordered(right_N)
+        return Space(
+            self.measure,
+            self.left_ND[left_N],
+            self.right_ND[right_N],
+            self.query_NE[left_N],
+            self.base_NE[right_N],
+            self.margin,
+        )
+
 
 _MEASURES: tuple[VectorMeasure, ...] = ("cosine", "euclidean", "inner_product")
 _COSINE, _EUCLIDEAN = 0, 1

@@ -142,7 +142,7 @@ JOIN_AUDITS = Table(
         ),
         Column("threshold", "double", "least similarity of a pair, for euclidean the greatest distance", nullable=True),
         Column("neighbors_wanted", "int", "nearest neighbours kept of each item"),
-        Column("plan", "string", "exact, cells, prefix or minhash"),
+        Column("plan", "string", "exact, cells, signs, prefix or minhash"),
         Column("items", "bigint", "items that came: distinct ones, copies and rejected ones"),
         Column("distinct", "bigint", "items that were compared"),
         Column("copies", "bigint", "items that equal another"),
