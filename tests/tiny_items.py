@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from kinfolk.tables.catalog import ITEM_EMBEDDINGS, ITEM_FEATURES, TEXT_VOCABULARY
+from kinfolk.tables.catalog import CLEAN_ITEMS, ITEM_EMBEDDINGS, ITEM_FEATURES, TEXT_VOCABULARY
 from kinfolk.tables.lake import Lake
 
 if TYPE_CHECKING:
@@ -93,6 +93,15 @@ def make_embeddings(count: int = 60, *, seed: int = 0, modality: str = "image") 
         for place, vector in enumerate(vectors)
     ]
     return _as_table(rows, ITEM_EMBEDDINGS)
+
+
+def make_clean_items(labels: dict[str, str | None]) -> pa.Table:
+    """Rows of clean_items: ids with their labels."""
+    rows = [
+        {"item_id": item, "subject_id": item, "label": label, "source": "given", "text": item}
+        for item, label in labels.items()
+    ]
+    return _as_table(rows, CLEAN_ITEMS)
 
 
 def put_rows(lake: str, table: Table, rows: pa.Table) -> None:

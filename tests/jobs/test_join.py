@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from tiny_items import make_embeddings, put_rows
+from tiny_items import make_clean_items, make_embeddings, put_rows
 
-from kinfolk.errors import DataError, LossLimitError
+from kinfolk.errors import DataError, LossLimitError, SettingsError
 from kinfolk.jobs.join import JOB
 from kinfolk.run import Outcome, run_job
 from kinfolk.settings import Settings
 from kinfolk.similarity.oracle import OracleJoin, join_by_brute_force
 from kinfolk.tables.catalog import (
+    CLEAN_ITEMS,
     GROUP_EVENTS,
     ITEM_COPIES,
     ITEM_EMBEDDINGS,
@@ -165,6 +166,43 @@ def test_a_modality_that_nobody_embedded_is_refused(
     put_rows(lake, ITEM_EMBEDDINGS, make_embeddings(5))
     with pytest.raises(DataError, match="none of them of modality text"):
         go(make_settings(similarity={"modality": "text"}), spark)
+
+
+def test_items_are_told_apart_by_a_column_of_clean_items(
+    spark: SparkSession, lake: str, make_settings: MakeSettings
+) -> None:
+    embeddings = make_embeddings()
+    # The last item is not among the clean ones, and the one before it has no label.
+    labels = {item: f"label{n % 3}" for n, item in enumerate(embeddings["item_id"].to_pylist()[:-2])}
+    put_rows(lake, ITEM_EMBEDDINGS, embeddings)
+    put_rows(lake, CLEAN_ITEMS, make_clean_items({**labels, "item058": None}))
+    settings = make_settings(similarity=SECTION | {"blocking": "label"}, limits={"max_rejected_share": 0.1})
+    go(settings, spark)
+    parts = [
+        find_by_brute_force(
+            embeddings.filter(pc.is_in(embeddings["item_id"], pa.array([i for i in labels if labels[i] == label]))),
+            settings,
+        )
+        for label in set(labels.values())
+    ]
+    expected = OracleJoin(
+        pairs={pair: s for part in parts for pair, s in part.pairs.items()},
+        neighbors={key: found for part in parts for key, found in part.neighbors.items()},
+        copies={item: first for part in parts for item, first in part.copies.items()},
+        groups={item: f"{n} {group}" for n, part in enumerate(parts) for item, group in part.groups.items()},
+    )
+    assert expected.copies
+    assert_close(as_oracle(lake), expected)
+    rejected = {json.loads(row["row_key"])["item_id"]: row["reason"] for row in read_content(lake, REJECTED_ROWS)}
+    assert rejected == {"item058": "missing_block", "item059": "missing_block"}
+
+
+def test_a_column_that_clean_items_has_not_is_refused(
+    spark: SparkSession, lake: str, make_settings: MakeSettings
+) -> None:
+    put_rows(lake, ITEM_EMBEDDINGS, make_embeddings(5))
+    with pytest.raises(SettingsError, match="blocking is brand; items are told apart by subject_id, variant, label"):
+        go(make_settings(similarity={"blocking": "brand"}), spark)
 
 
 def test_too_many_pairs_write_nothing(spark: SparkSession, lake: str, make_settings: MakeSettings) -> None:

@@ -1,7 +1,8 @@
 """Find similar pairs, nearest neighbours, identical items and groups among embeddings of one modality, or texts.
 
 Under a measure of vectors (cosine, euclidean, inner_product) the embeddings of `similarity.modality` are joined, under
-a measure of sets (jaccard, containment, overlap) the texts of clean_items.
+a measure of sets (jaccard, containment, overlap) the texts of clean_items; within blocks where `similarity.blocking`
+names a column of clean_items.
 
 What the last good run left, and joined_items says what it compared, is kept where nothing changed since; a forced run
 compares everything.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from kinfolk.errors import DataError
+from kinfolk.errors import DataError, SettingsError
 from kinfolk.run import Job, Pending, Run
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.groups.connect import connect_groups
@@ -74,10 +75,27 @@ def read_items(run: Run) -> tuple[Table, DataFrame]:
     from pyspark.sql import functions as F
 
     settings = run.settings.similarity
-    if compares_vectors(settings):
-        embeddings = run.read(ITEM_EMBEDDINGS)
-        return ITEM_EMBEDDINGS, embeddings.where(F.col("modality") == settings.modality)
-    return CLEAN_ITEMS, run.read(CLEAN_ITEMS).where(F.col("text").isNotNull()).select("item_id", "text")
+    blocks = check_blocking(settings)
+    if not compares_vectors(settings):
+        return CLEAN_ITEMS, run.read(CLEAN_ITEMS).where(F.col("text").isNotNull()).select("item_id", "text", *blocks)
+    embeddings = run.read(ITEM_EMBEDDINGS).where(F.col("modality") == settings.modality)
+    if blocks:
+        embeddings = embeddings.join(run.read(CLEAN_ITEMS).select("item_id", *blocks), "item_id", "left")
+    return ITEM_EMBEDDINGS, embeddings
+
+
+def check_blocking(settings: JoinSettings) -> list[str]:
+    """The column that items are told apart by, if any; SettingsError where clean_items has no such one."""
+    if settings.blocking is None:
+        return []
+    allowed = [column.name for column in CLEAN_ITEMS.columns if column.type == "string" and column.role == "content"]
+    allowed = [name for name in allowed if name not in ("item_id", "text")]
+    if settings.blocking not in allowed:
+        raise SettingsError(
+            f"similarity.blocking is {settings.blocking}; items are told apart by {', '.join(allowed)} of clean_items: "
+            "choose one of these"
+        )
+    return [settings.blocking]
 
 
 def read_state(run: Run) -> JoinState | None:

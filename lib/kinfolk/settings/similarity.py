@@ -55,6 +55,9 @@ class JoinSettings(Section):
     """Share of the true pairs and neighbours, averaged over items, that has to be found; 1 finds all."""
     plan: JoinPlan = "auto"
     """How the join is computed; auto takes the fastest that reaches the recall."""
+    blocking: Annotated[str, Field(min_length=1)] | None = None
+    """Column by which items are told apart: only items of an equal value there are compared, and can be copies; those
+    without a value are rejected. In the job a column of clean_items. Null compares all items."""
     probes: Annotated[int, Field(ge=10, le=100_000)] = 2000
     """Items, drawn at random, that are joined exactly to measure the recall where it may be below 1."""
     tokens: TokenSettings = TokenSettings()

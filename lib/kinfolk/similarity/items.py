@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 from kinfolk.settings import JoinSettings, VectorMeasure
+from kinfolk.similarity.blocks import find_blocks, split_rows
 from kinfolk.similarity.compiling import KERNELS_DIGEST
 from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Truth
 from kinfolk.similarity.sets.items import ItemSets, collapse_set_copies, read_sets
 from kinfolk.similarity.sets.join import SetJoin
-from kinfolk.similarity.vectors.items import ItemVectors, collapse_copies, hash_rows, read_vectors
+from kinfolk.similarity.vectors.blocks import BlockedJoin
+from kinfolk.similarity.vectors.items import ItemVectors, collapse_copies, read_vectors
 from kinfolk.similarity.vectors.join import VectorJoin
 from kinfolk.similarity.vectors.scan import Rows
 
@@ -49,7 +51,18 @@ def compares_vectors(settings: JoinSettings) -> bool:
 
 
 def read_items(table: pa.Table, settings: JoinSettings) -> tuple[Items, pa.Table]:
-    """Split rows (item_id, value) into those that can be compared, and the rejected with their reason and detail."""
+    """Split rows (item_id, value) into those that can be compared, and the rejected with their reason and detail.
+
+    In a join within blocks a row has a block as well, by its number.
+    """
+    if settings.blocking is None:
+        return _read_values(table, settings)
+    rows, without_block = split_rows(table)
+    items, rejected = _read_values(rows, settings)
+    return items.in_blocks(*find_blocks(items.ids, rows)), pa.concat_tables([without_block, rejected])
+
+
+def _read_values(table: pa.Table, settings: JoinSettings) -> tuple[Items, pa.Table]:
     if compares_vectors(settings):
         return read_vectors(table, is_zero_allowed=settings.measure != "cosine")
     return read_sets(table, settings.tokens)
@@ -66,18 +79,18 @@ def digest_items(items: Items, settings: JoinSettings) -> pa.Table:
     """What each item is and how it is compared, as item_id and digest: equal ones find the same partners.
 
     Items without repetition, as they come from `collapse_items`. A digest of 64 bits depends on the vector or the set,
-    on the settings that decide what is found, and on the code that finds it.
+    on its block, on the settings that decide what is found, and on the code that finds it.
     """
     given = settings.model_dump_json(exclude=_CHANGES_NO_RESULT) + KERNELS_DIGEST
     how = np.frombuffer(hashlib.sha256(given.encode()).digest()[:8], np.uint64)
-    digest_N = hash_rows(items.vectors_ND) if isinstance(items, ItemVectors) else items.digests()
-    return pa.table({"item_id": items.ids, "digest": (digest_N + how).view(np.int64)})
+    return pa.table({"item_id": items.ids, "digest": (items.digests() + how).view(np.int64)})
 
 
 def plan_items(left: Items, right: Items | None, settings: JoinSettings, *, threads: int, is_shared: bool) -> Join:
     """Get a join of two sides, or of one with itself, ready to run, whole or in shares."""
     if isinstance(left, ItemVectors):
         assert right is None or isinstance(right, ItemVectors)
-        return VectorJoin(left, right, settings, threads=threads, is_shared=is_shared)
+        make = VectorJoin if left.block_N is None else BlockedJoin
+        return make(left, right, settings, threads=threads, is_shared=is_shared)
     assert right is None or isinstance(right, ItemSets)
     return SetJoin(left, right, settings)

@@ -86,9 +86,10 @@ def similar_pairs(
     """Join items with themselves, or with those of another frame.
 
     A frame has item_id and what is compared: embedding (array of floats) under a measure of vectors, text (string) or
-    tokens (array of strings or integers) under a measure of sets. With the state that an earlier join left, only what
-    changed since is compared; the result is that of a join of everything. `scratch` is a folder that the driver and
-    all executors reach, for results on their way; on one machine a temporary one serves.
+    tokens (array of strings or integers) under a measure of sets; and the column that `settings.blocking` names, if it
+    names one: then only items with an equal value there are compared. With the state that an earlier join left, only
+    what changed since is compared; the result is that of a join of everything. `scratch` is a folder that the driver
+    and all executors reach, for results on their way; on one machine a temporary one serves.
 
     Raises DataError where an id comes twice, and where more pairs reach the threshold than `settings.max_pairs`.
     """
@@ -126,13 +127,22 @@ def _open_scratch(spark: SparkSession, scratch: str | None) -> tuple[str, Callab
 
 
 def _select_rows(left: DataFrame, right: DataFrame | None, settings: JoinSettings) -> DataFrame:
-    """The rows of both sides: is_right, item_id, value."""
-    column = _value_column(left, settings)
-    rows = left.selectExpr("false AS is_right", "item_id", f"`{column}` AS value")
-    if right is None:
-        return rows
-    other = _value_column(right, settings)
-    return rows.union(right.selectExpr("true AS is_right", "item_id", f"`{other}` AS value"))
+    """The rows of both sides: is_right, item_id, value, and block in a join within blocks."""
+    rows = left.selectExpr("false AS is_right", *_columns(left, settings))
+    return rows if right is None else rows.union(right.selectExpr("true AS is_right", *_columns(right, settings)))
+
+
+def _columns(frame: DataFrame, settings: JoinSettings) -> list[str]:
+    """What is read of a row."""
+    columns = ["item_id", f"`{_value_column(frame, settings)}` AS value"]
+    if settings.blocking is None:
+        return columns
+    if settings.blocking not in frame.columns:
+        raise DataError(
+            f"the columns are {', '.join(frame.columns)}; the join is within blocks of equal {settings.blocking} "
+            "(similarity.blocking): add that column, or name another"
+        )
+    return [*columns, f"CAST(`{settings.blocking}` AS STRING) AS block"]
 
 
 def _value_column(frame: DataFrame, settings: JoinSettings) -> str:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kinfolk.settings import JoinSettings
+from kinfolk.similarity.blocks import number_blocks
 from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.items import (
@@ -145,7 +146,12 @@ def prepare_join(
 def prepare_sides(
     rows: pa.Table, settings: JoinSettings, *, is_self_join: bool, threads: int
 ) -> tuple[Side, Side | None]:
-    """Check the rows of both sides (is_right, item_id, value), and set identical ones apart."""
+    """Check the rows of both sides (is_right, item_id, value), and set identical ones apart.
+
+    In a join within blocks rows have a block as well, by its name.
+    """
+    if settings.blocking is not None:
+        rows = number_blocks(rows)
     if is_self_join:
         return _prepare(rows, settings, threads), None
     is_right = rows["is_right"]
@@ -154,7 +160,7 @@ def prepare_sides(
 
 
 def _prepare(rows: pa.Table, settings: JoinSettings, threads: int) -> Side:
-    items, rejected = read_items(rows.select(["item_id", "value"]), settings)
+    items, rejected = read_items(rows, settings)
     distinct, copies = collapse_items(items, threads=threads)
     return Side(distinct, copies, rejected)
 
@@ -218,7 +224,8 @@ def measure_join(
 def no_rows(settings: JoinSettings) -> pa.Table:
     """An input without rows."""
     value = pa.list_(pa.float32()) if compares_vectors(settings) else pa.string()
-    return pa.schema([("is_right", pa.bool_()), ("item_id", pa.string()), ("value", value)]).empty_table()
+    block = [] if settings.blocking is None else [("block", pa.string())]
+    return pa.schema([("is_right", pa.bool_()), ("item_id", pa.string()), ("value", value), *block]).empty_table()
 
 
 def write_sides(prepared: Prepared, settings: JoinSettings, scratch: str) -> dict[str, list[str]]:

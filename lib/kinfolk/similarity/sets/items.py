@@ -72,6 +72,10 @@ class ItemSets:
     def __len__(self) -> int:
         return len(self.source.start_N)
 
+    def in_blocks(self, _block_N: NDArray[np.int32], salt_N: NDArray[np.uint64]) -> ItemSets:
+        """The same items, each in its block: what is in different blocks has no token in common any more."""
+        return replace(self, source=self.source._replace(salt_N=salt_N), profile=None)
+
     def take(self, codes: Codes) -> ItemSets:
         """The items at these positions, which have to rise."""
         profile = self.profile
@@ -85,7 +89,7 @@ class ItemSets:
         return self.profile.record_NW
 
     def digests(self) -> NDArray[np.uint64]:
-        """A hash of each set, of sets that have their profile."""
+        """A hash of each set, and of its block, of sets that have their profile."""
         assert self.profile is not None
         return self.profile.digest_N
 
@@ -103,7 +107,8 @@ class ItemSets:
 
 def take_items(source: Source, codes: Codes) -> Source:
     """Some of the items; their texts or tokens stay where they are."""
-    return source._replace(start_N=source.start_N[codes], stop_N=source.stop_N[codes])
+    salt_N = source.salt_N[codes] if len(source.salt_N) else source.salt_N
+    return source._replace(start_N=source.start_N[codes], stop_N=source.stop_N[codes], salt_N=salt_N)
 
 
 def read_sets(items: pa.Table, tokens: TokenSettings) -> tuple[ItemSets, pa.Table]:
@@ -187,7 +192,8 @@ def _source(
     text_X: NDArray[np.uint8], hash_T: NDArray[np.uint64], offset_N: NDArray[np.int64], length: int, kind: int
 ) -> Source:
     lower_C = lower_case_table(kind) if kind != LISTS else np.empty(0, np.uint32)
-    return Source(text_X, hash_T, offset_N[:-1].copy(), offset_N[1:].copy(), lower_C, length, kind)
+    salt_N = np.empty(0, np.uint64)
+    return Source(text_X, hash_T, offset_N[:-1].copy(), offset_N[1:].copy(), salt_N, lower_C, length, kind)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -59,12 +59,14 @@ class Source(NamedTuple):
 
     `text_X` holds UTF-8 with slack behind it, `hash_T` the hashed elements of lists; `start_N` and `stop_N` say where
     each item lies in its buffer. `lower_C` comes from `lower_case_table`; `length` is the number of units of a token.
+    `salt_N` makes equal tokens of items with different salts differ; it is empty where all tokens count as they are.
     """
 
     text_X: NDArray[np.uint8]
     hash_T: NDArray[np.uint64]
     start_N: NDArray[np.int64]
     stop_N: NDArray[np.int64]
+    salt_N: NDArray[np.uint64]
     lower_C: NDArray[np.uint32]
     length: int
     kind: int
@@ -345,17 +347,23 @@ def _token(state: np.uint64) -> np.uint64:
 @kernel
 def read_tokens(source: Source, item: Whole, work: Workspace) -> Whole:
     """Read an item's tokens into `work.token_T`, those of a text with repetitions; returns their number."""
+    token_T = work.token_T
     if source.kind == LISTS:
-        token_T, hash_T = work.token_T, source.hash_T
-        start, stop = source.start_N[item], source.stop_N[item]
-        for t in range(stop - start):
+        hash_T, start = source.hash_T, source.start_N[item]
+        count: Whole = np.int64(source.stop_N[item] - start)
+        for t in range(count):
             token_T[t] = hash_T[start + t]
-        return np.int64(stop - start)
-    if source.kind == WORDS:
-        count = _split_words(source, item, work.unit_U)
     else:
-        count = _split_characters(source, item, work.unit_U)
-    return _hash_runs(work.unit_U, count, source.length, work.token_T)
+        if source.kind == WORDS:
+            units = _split_words(source, item, work.unit_U)
+        else:
+            units = _split_characters(source, item, work.unit_U)
+        count = np.int64(_hash_runs(work.unit_U, units, source.length, token_T))
+    if len(source.salt_N):
+        salt = source.salt_N[item]
+        for t in range(count):
+            token_T[t] = max(token_T[t] ^ salt, np.uint64(1))
+    return count
 
 
 @kernel

@@ -5,7 +5,7 @@ Shape suffixes: N items, D coordinates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -29,18 +29,32 @@ class VectorProblem(StrEnum):
 class ItemVectors:
     """Items in the order of their ids, and their vectors (float32, finite, not zero) in the same order.
 
-    The position of an item is its code: codes compare as ids do.
+    The position of an item is its code: codes compare as ids do. Where items have a block each, those of different ones
+    are neither compared nor copies; `salt_N` is then a hash of the block's name.
     """
 
     ids: pa.StringArray
     vectors_ND: NDArray[np.float32]
+    block_N: NDArray[np.int32] | None = None
+    salt_N: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def in_blocks(self, block_N: NDArray[np.int32], salt_N: NDArray[np.uint64]) -> ItemVectors:
+        """The same items, each in its block."""
+        return replace(self, block_N=block_N, salt_N=salt_N)
+
+    def digests(self) -> NDArray[np.uint64]:
+        """A hash of each vector, and of its block."""
+        digest_N = _hash_rows(self.vectors_ND)
+        return digest_N if self.salt_N is None else digest_N + self.salt_N
+
     def take(self, codes: NDArray[np.int64]) -> ItemVectors:
         """The items at these positions, which have to rise."""
-        return ItemVectors(self.ids.take(pa.array(codes)), self.vectors_ND[codes])
+        block_N = None if self.block_N is None else self.block_N[codes]
+        salt_N = None if self.salt_N is None else self.salt_N[codes]
+        return ItemVectors(self.ids.take(pa.array(codes)), self.vectors_ND[codes], block_N, salt_N)
 
 
 def read_vectors(items: pa.Table, *, is_zero_allowed: bool = False) -> tuple[ItemVectors, pa.Table]:
@@ -76,7 +90,7 @@ def read_vectors(items: pa.Table, *, is_zero_allowed: bool = False) -> tuple[Ite
 
 def collapse_copies(items: ItemVectors) -> tuple[ItemVectors, pa.Table]:
     """Keep the first of identical items, by id; the others come back as item_id and representative_id."""
-    digest_N = hash_rows(items.vectors_ND)
+    digest_N, block_N = items.digests(), items.block_N
     first_N = np.arange(len(items))
     # Stable, so that of equal ones the first by id comes first.
     left = np.argsort(digest_N, kind="stable")
@@ -87,6 +101,8 @@ def collapse_copies(items: ItemVectors) -> tuple[ItemVectors, pa.Table]:
         left, is_new = left[~is_alone], is_new[:-1][~is_alone]
         first = left[np.maximum.accumulate(np.where(is_new, np.arange(len(left)), 0))]
         is_equal = (items.vectors_ND[left] == items.vectors_ND[first]).all(axis=1)
+        if block_N is not None:
+            is_equal &= block_N[left] == block_N[first]
         first_N[left[is_equal]] = first[is_equal]
         # Rows that only hash alike are compared with each other in a further round.
         left = left[~is_equal]
@@ -95,7 +111,7 @@ def collapse_copies(items: ItemVectors) -> tuple[ItemVectors, pa.Table]:
     return distinct, copies
 
 
-def hash_rows(vectors_ND: NDArray[np.float32]) -> NDArray[np.uint64]:
+def _hash_rows(vectors_ND: NDArray[np.float32]) -> NDArray[np.uint64]:
     """A hash of each row: its words times random odd numbers, added up (multiply-shift hashing of vectors)."""
     words_ND = np.ascontiguousarray(vectors_ND).view(np.uint32)
     factor_D = np.random.default_rng(0).integers(1, 1 << 63, words_ND.shape[1:], dtype=np.uint64) | np.uint64(1)

@@ -28,15 +28,16 @@ def join_exactly(
 
     def join_block(i: int) -> None:
         query_Q = np.arange(blocks[i].start, blocks[i].stop)
+        near = _near(space, query_Q, block_rows)
         if not space.is_self_join:
-            for base in bases:
+            for base in bases[near.start : near.stop]:
                 scan.take(query_Q, base, is_mutual=False, owns=_all_of)
             return
         # The block itself first: items whose ids are close are often alike, which raises the floors early.
         scan.take(query_Q, blocks[i], is_mutual=False, owns=np.less)
-        for j in range(i + 1, len(blocks)):
+        for j in range(i + 1, near.stop):
             scan.take(query_Q, blocks[j], is_mutual=j in own, owns=_all_of)
-        for j in range(i):
+        for j in range(near.start, i):
             if j not in own and wanted.neighbors:
                 scan.take(query_Q, blocks[j], is_mutual=False, owns=None)
 
@@ -48,16 +49,16 @@ def join_exactly(
 def join_some(space: Space, wanted: Wanted, rows: Rows, *, block_rows: int, threads: int) -> tuple[Pairs, Neighbors]:
     """What some rows of the left side are similar to, exactly, whichever id comes first; an item is not its own.
 
-    The pairs have the rows as their left side.
+    The rows rise. The pairs have the rows as their left side.
     """
     scan = Scan(space, wanted, spare_places=SPARE_PLACES)
     bases = split_items(len(space.base_NE), block_rows)
 
     def join_part(part: range) -> None:
-        for base in bases:
-            scan.take(
-                rows[part.start : part.stop], base, is_mutual=False, owns=_others if space.is_self_join else _all_of
-            )
+        query_Q = rows[part.start : part.stop]
+        near = _near(space, query_Q, block_rows)
+        for base in bases[near.start : near.stop]:
+            scan.take(query_Q, base, is_mutual=False, owns=_others if space.is_self_join else _all_of)
 
     spread(join_part, _split_for(len(rows), block_rows, threads), threads)
     return scan.pairs(), _find_neighbors(scan, rows, block_rows, threads)
@@ -70,6 +71,12 @@ def _find_neighbors(scan: Scan, rows: Rows, block_rows: int, threads: int) -> Ne
     neighbors, is_certain_N = scan.neighbors(rows)
     _settle(scan, neighbors, np.flatnonzero(~is_certain_N), block_rows, threads)
     return neighbors
+
+
+def _near(space: Space, query_Q: Rows, block_rows: int) -> range:
+    """The blocks of base rows that some query rows are compared with."""
+    reach = space.reach(query_Q)
+    return range(reach.start // block_rows, -(-reach.stop // block_rows))
 
 
 def _split_for(count: int, block_rows: int, threads: int) -> list[range]:
@@ -98,7 +105,8 @@ def _settle(scan: Scan, neighbors: Neighbors, places: Rows, block_rows: int, thr
         some = places[part.start : part.stop]
         row_Q, count = neighbors.row_N[some], neighbors.code_NK.shape[1]
         code_QK, similarity_QK = neighbors.code_NK[some], neighbors.similarity_NK[some]
-        for base in bases:
+        near = _near(space, row_Q, block_rows)
+        for base in bases[near.start : near.stop]:
             least_Q = space.candidate_scores(similarity_QK[:, -1])
             query_P, base_P = scan.candidates(row_Q, base, least_Q)
             similarity_P = space.similarity(row_Q[query_P], base_P)

@@ -21,7 +21,7 @@ from kinfolk.similarity.effort import Budget
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.vectors.heaps import decode_codes, make_heaps
 from kinfolk.similarity.vectors.spaces import Space, sort_places
-from kinfolk.similarity.vectors.tiles import STRETCH, collect_pairs, count_pairs, flag_tile, offer_tile
+from kinfolk.similarity.vectors.tiles import STRETCH, collect_pairs, count_pairs, flag_tile, mask_tile, offer_tile
 
 SPARE_PLACES = 6
 """Neighbours kept beyond those wanted; rows with more ties than these have to be looked at twice."""
@@ -111,6 +111,8 @@ class Scan:
         is_run = count and query_Q[-1] - query_Q[0] + 1 == count
         query_QE = space.query_NE[query_Q[0] : query_Q[-1] + 1] if is_run else space.query_NE[query_Q]
         np.matmul(query_QE, space.base_NE[base.start : base.stop].T, out=score_QB)
+        if space.blocks is not None:
+            mask_tile(score_QB, space.blocks.query_N[query_Q], space.blocks.base_N[base.start : base.stop])
         return score_QB, np.empty((count, -(-width // STRETCH)), np.uint8)
 
     def _keep(self, left_P: Rows, right_P: Rows) -> None:

@@ -33,10 +33,24 @@ _ROWS_AT_A_TIME = 8192
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """The block of each row of either side, rising: only rows of one block are compared."""
+
+    query_N: NDArray[np.int32]
+    base_N: NDArray[np.int32]
+
+    def reach(self, query_Q: NDArray[np.int64]) -> range:
+        """From the first to the last base row that is in a block of these query rows or between two of them."""
+        first, last = self.query_N[query_Q[0]], self.query_N[query_Q[-1]]
+        return range(int(np.searchsorted(self.base_N, first)), int(np.searchsorted(self.base_N, last, side="right")))
+
+
+@dataclass(frozen=True)
 class Space:
     """Two sides of a join under one measure; in a self-join they are the same items.
 
-    `query_NE` and `base_NE` are what is multiplied; `margin` is the most by which a score can be off.
+    `query_NE` and `base_NE` are what is multiplied; `margin` is the most by which a score can be off. Where there are
+    `blocks`, rows of different ones are not compared.
     """
 
     measure: VectorMeasure
@@ -45,11 +59,16 @@ class Space:
     query_NE: Matrix
     base_NE: Matrix
     margin: float
+    blocks: Blocks | None = None
 
     @property
     def is_self_join(self) -> bool:
         """Whether both sides are the same items."""
         return self.left_ND is self.right_ND
+
+    def reach(self, query_Q: NDArray[np.int64]) -> range:
+        """The base rows among which are all those that some query rows, rising, are compared with."""
+        return range(len(self.base_NE)) if self.blocks is None or not len(query_Q) else self.blocks.reach(query_Q)
 
     def anchors(self) -> tuple[Matrix, Matrix]:
         """Both sides in a geometry in which the nearest points have the highest scores. Not for inner_product."""

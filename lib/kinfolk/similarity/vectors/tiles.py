@@ -21,6 +21,15 @@ STRETCH = 64
 
 
 @kernel
+def mask_tile(score_QB: NDArray[np.float32], block_Q: NDArray[np.int32], block_B: NDArray[np.int32]) -> None:
+    """Make the scores of rows that are not in one block less than any other."""
+    for q in range(score_QB.shape[0]):
+        block = block_Q[q]
+        for b in range(score_QB.shape[1]):
+            score_QB[q, b] = score_QB[q, b] if block_B[b] == block else np.float32(-np.inf)
+
+
+@kernel
 def flag_tile(
     score_QB: NDArray[np.float32],
     least_Q: NDArray[np.float32],
