@@ -176,7 +176,9 @@ def test_items_are_told_apart_by_a_column_of_clean_items(
     labels = {item: f"label{n % 3}" for n, item in enumerate(embeddings["item_id"].to_pylist()[:-2])}
     put_rows(lake, ITEM_EMBEDDINGS, embeddings)
     put_rows(lake, CLEAN_ITEMS, make_clean_items({**labels, "item058": None}))
-    settings = make_settings(similarity=SECTION | {"blocking": "label"}, limits={"max_rejected_share": 0.1})
+    # No group is cut: the oracle cuts none.
+    section = SECTION | {"blocking": "label", "groups": {"max_hops": 20}}
+    settings = make_settings(similarity=section, limits={"max_rejected_share": 0.1})
     go(settings, spark)
     parts = [
         find_by_brute_force(
