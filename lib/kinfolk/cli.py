@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_plan(commands)
     _add_look_ups(commands)
     _add_export(commands)
     _add_upkeep(commands)
@@ -53,6 +54,13 @@ def _add_run(commands: Any) -> None:
     add_run_options(run)
     run.add_argument("--only", metavar="JOB", action="append", default=[], help="run only this job; may be repeated")
     run.set_defaults(command=_run)
+
+
+def _add_plan(commands: Any) -> None:
+    jobs = commands.add_parser(
+        "plan", help="what a job would do, and need", description="Tell what a job would do, and need, before it runs."
+    ).add_subparsers(required=True, metavar="JOB")
+    _look_up(jobs, "join", _plan_join, "the plans of the join: how many pairs, how long, how much memory")
 
 
 def _add_look_ups(commands: Any) -> None:
@@ -145,6 +153,37 @@ def _print_result(settings: Settings) -> None:
 
 def _lake(options: argparse.Namespace) -> Lake:
     return Lake(read_settings(options).lake.root)
+
+
+def _plan_join(options: argparse.Namespace) -> int:
+    from kinfolk.jobs.join_plan import plan_join
+    from kinfolk.run.progress import format_seconds
+    from kinfolk.similarity.forecast import format_bytes, format_count
+
+    plan = plan_join(read_settings(options))
+    rows = []
+    for place, told in enumerate(plan.forecasts):
+        pairs, seconds, memory = told.pairs, told.seconds, told.memory
+        rows.append(
+            [
+                f"{told.plan} (chosen)" if place == 0 else told.plan,
+                pairs and f"{format_count(pairs.value)} ({format_count(pairs.low)}-{format_count(pairs.high)})",
+                format_count(told.neighbors),
+                seconds and format_seconds(seconds),
+                memory and format_bytes(memory.bytes),
+                told.tasks,
+                told.threads,
+            ]
+        )
+    if not options.json:
+        count = plan.items
+        print(
+            f"{count.items:,} items: {count.distinct:,} distinct, {count.copies:,} copies, {count.rejected:,} rejected"
+        )
+        print(f"{plan.forecasts[0].plan}: {plan.reason}")
+        print(f"over its budget: {plan.excess}" if plan.excess else "within its budgets of pairs and memory")
+    headers = ["plan", "pairs", "neighbours", "time", "memory", "tasks", "threads"]
+    return _show(options, asdict(plan), rows, headers)
 
 
 def _tables(options: argparse.Namespace) -> int:

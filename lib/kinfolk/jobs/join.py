@@ -23,7 +23,9 @@ import pyarrow as pa
 
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.run import Job, Pending, Run
+from kinfolk.run.progress import format_seconds
 from kinfolk.settings import JoinSettings
+from kinfolk.similarity.forecast import Forecast, format_bytes, format_count
 from kinfolk.similarity.groups.connect import connect_groups
 from kinfolk.similarity.incremental import JoinState
 from kinfolk.similarity.items import compares_vectors
@@ -51,7 +53,13 @@ def join(run: Run) -> None:
     source, items = read_items(run)
     scratch = f"{run.folder('staging')}/join"
     with ExitStack() as open_frames:
-        joined = similar_pairs(items, settings=settings, previous=read_state(run), scratch=scratch)
+        joined = similar_pairs(
+            items,
+            settings=settings,
+            previous=read_state(run),
+            scratch=scratch,
+            hear=lambda told: run.note(describe_plan(told)),
+        )
         found = open_frames.enter_context(closing(joined))
         check_items(run, source, found.audit)
         run.note(describe(found.audit))
@@ -137,6 +145,25 @@ def check_items(run: Run, source: Table, audit: JoinAudit) -> None:
     )
 
 
+def describe_plan(forecast: Forecast) -> str:
+    """One line of progress: what will be done, and what it is expected to find and to need.
+
+    >>> describe_plan(Forecast("exact", neighbors=0, comparisons=10.0, tasks=1, threads=2))
+    '  plan: exact, in one task with 2 threads'
+    """
+    tasks = "one task" if forecast.tasks == 1 else f"{forecast.tasks} tasks"
+    threads = "1 thread" if forecast.threads == 1 else f"{forecast.threads} threads"
+    where = f"in {tasks} with {threads}{' each' if forecast.tasks > 1 else ''}"
+    pairs, seconds, memory = forecast.pairs, forecast.seconds, forecast.memory
+    if pairs is None or seconds is None or memory is None:
+        return f"  plan: {forecast.plan}, {where}"
+    return (
+        f"  plan: {forecast.plan}, about {format_count(pairs.value)} pairs "
+        f"({format_count(pairs.low)}-{format_count(pairs.high)}), {format_seconds(seconds)}, "
+        f"{format_bytes(memory.bytes)} {where}"
+    )
+
+
 def describe(audit: JoinAudit) -> str:
     """One line of progress."""
     tasks = "one task" if audit.tasks == 1 else f"{audit.tasks} tasks"
@@ -145,9 +172,11 @@ def describe(audit: JoinAudit) -> str:
     recall = (
         "" if audit.is_exact else f", recall {audit.recall.value:.3f} ({audit.recall.low:.3f}-{audit.recall.high:.3f})"
     )
+    expected = f" of about {format_count(audit.forecast.pairs.value)} expected" if audit.forecast.pairs else ""
     return (
         f"  {count.items:,} items: {count.distinct:,} distinct, {count.copies:,} copies, {count.rejected:,} rejected; "
-        f"{audit.pairs:,} similar pairs, found by {audit.plan} in {tasks}{anew}{recall}"
+        f"{audit.pairs:,} similar pairs{expected}, found by {audit.plan} in {tasks} and "
+        f"{format_seconds(sum(audit.seconds.values()))}{anew}{recall}"
     )
 
 

@@ -44,6 +44,26 @@ def expand_path(path: object) -> object:
 Path = Annotated[str, BeforeValidator(expand_path), Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 """A local path or a URI that Hadoop and Arrow understand, with `~` and environment variables expanded."""
 
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def read_size(size: object) -> object:
+    """Read a size in bytes as people write it, with a unit of thousands or of 1024; numbers stay as they are.
+
+    >>> read_size("1.5 GB"), read_size("512 MiB"), read_size(1000)
+    (1500000000, 536870912, 1000)
+    """
+    if not isinstance(size, str):
+        return size
+    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", size.lower())
+    if parts is None or parts[2] not in _UNITS:
+        raise ValueError(f"{size!r} is no size; write a number of bytes, or one with a unit such as 1.5 GB")
+    return round(float(parts[1]) * _UNITS[parts[2]])
+
+
+Size = Annotated[int, BeforeValidator(read_size), Field(ge=1)]
+"""A number of bytes, or a text such as 1.5 GB or 512 MiB."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 """An identifier: a letter, then at most 63 letters, digits, underscores or hyphens."""
 

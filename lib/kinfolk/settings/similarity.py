@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from kinfolk.settings.learning import Modality
-from kinfolk.settings.section import Section
+from kinfolk.settings.section import Section, Size
 
 VectorMeasure = Literal["cosine", "euclidean", "inner_product"]
 SetMeasure = Literal["jaccard", "containment", "overlap"]
@@ -70,7 +70,11 @@ class JoinSettings(Section):
     """Most items that a single task joins; above, the work is spread over the cluster. Null for 200,000, and for any
     number where one machine does all the work: a task there takes all its cores."""
     max_pairs: Annotated[int, Field(ge=1)] = 50_000_000
-    """Most pairs above the threshold; more stop the job before it writes anything."""
+    """Most pairs above the threshold; more stop the job before it writes anything, and before it begins where a sample
+    of the items leaves no doubt."""
+    max_memory: Size | None = None
+    """Most memory of the process that joins, such as 8 GB; a join that would certainly need more stops before it
+    begins. Null for what is free on its machine, less a tenth."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads that a Spark task computes with; 0 for as many as Spark gives a task cores (spark.task.cpus), and all
     cores where one machine does all the work in one task."""

@@ -113,6 +113,7 @@ def join_night(
         CERTAIN,
         threads,
         clock.seconds,
+        prepared.join.forecasts[0],
     )
 
 
@@ -146,7 +147,8 @@ def compare_others(night: Night, settings: JoinSettings, share: Share, *, thread
         return Pairs.none(), Neighbors.none()
     wanted = exact_settings(settings).model_copy(update={"threshold": threshold})
     some, items = night.prepared.left.items.take(rows), night.prepared.base.items.take(fresh)
-    pairs, near = plan_items(some, items, wanted, threads=threads, is_shared=False).find(threads=threads)
+    join = plan_items(some, items, wanted, threads=threads, is_shared=False, is_forecast_needed=False)
+    pairs, near = join.find(threads=threads)
     pairs = Pairs(rows[pairs.left_P], fresh[pairs.right_P], pairs.similarity_P)
     row_N = rows[near.row_N]
     is_near_NK = (near.code_NK >= 0) & (near.similarity_NK >= night.floor_N[row_N, None])

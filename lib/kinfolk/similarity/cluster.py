@@ -7,7 +7,8 @@ the join, all executors map what it prepared into memory, and tasks share the wo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,9 +20,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from threadpoolctl import threadpool_limits
 
+from kinfolk.errors import KinfolkError
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.effort import Share
+from kinfolk.similarity.forecast import Forecast, spread_forecast
 from kinfolk.similarity.found import Neighbors, Pairs
+from kinfolk.similarity.notices import raise_refusal, tell_forecast, tell_refusal, wait_for_forecast
 from kinfolk.similarity.recall import Recall, draw_rows, measure_recall
 from kinfolk.similarity.shipping import receive, ship
 from kinfolk.similarity.task import SCHEMAS, Clock, Prepared, Report, join_all, join_share, no_rows, prepare_join
@@ -38,13 +42,18 @@ _REPORT_DDL = "report string"
 _REPORT = pa.schema([("report", pa.string())])
 
 
-def run_tasks(rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool) -> list[Report]:
-    """Join rows (is_right, item_id, value); what is found lies in files of the folder, which reports name."""
+def run_tasks(
+    rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool, hear: Callable[[Forecast], None]
+) -> list[Report]:
+    """Join rows (is_right, item_id, value); what is found lies in files of the folder, which reports name.
+
+    `hear` is given the forecast before the work.
+    """
     limit = one_task_rows(rows.sparkSession, settings)
     # Where any number will do, a Spark job to count them is saved.
     if limit == math.inf or rows.count() <= limit:
-        return [_join_in_one_task(rows, settings, folder, is_self_join=is_self_join)]
-    return _join_in_tasks(rows, settings, folder, is_self_join=is_self_join)
+        return [_join_in_one_task(rows, settings, folder, is_self_join=is_self_join, hear=hear)]
+    return _join_in_tasks(rows, settings, folder, is_self_join=is_self_join, hear=hear)
 
 
 def read_found(spark: SparkSession, kind: str, reports: list[Report]) -> DataFrame:
@@ -81,29 +90,52 @@ def _task_cores(spark: SparkSession) -> int:
     return int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
 
 
-def _join_in_one_task(rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool) -> Report:
+def _join_in_one_task(
+    rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool, hear: Callable[[Forecast], None]
+) -> Report:
     threads = count_threads(rows.sparkSession, settings)
+    notice = f"{folder}/{uuid.uuid4().hex}.forecast"
 
     def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        def tell(forecast: Forecast) -> None:
+            tell_forecast(forecast, notice)
+
         # A product takes one thread; there are as many products at a time as there are threads.
         with threadpool_limits(1):
-            yield _send(join_all(batches, settings, is_self_join=is_self_join, threads=threads, scratch=folder))
+            try:
+                yield _send(
+                    join_all(
+                        batches, settings, is_self_join=is_self_join, threads=threads, scratch=folder, tell=tell
+                    ).to_json()
+                )
+            except KinfolkError as error:
+                yield _send(tell_refusal(error))
 
-    reports = _collect_reports(rows.coalesce(1).mapInArrow(join, _REPORT_DDL))
+    with wait_for_forecast(notice, hear):
+        reports = _collect_reports(rows.coalesce(1).mapInArrow(join, _REPORT_DDL))
     if reports:
         return reports[0]
     # Spark starts no task where it knows that there are no rows.
-    return join_all((), settings, is_self_join=is_self_join, threads=1, scratch=folder)
+    return join_all((), settings, is_self_join=is_self_join, threads=1, scratch=folder, tell=hear)
 
 
-def _join_in_tasks(rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool) -> list[Report]:
+def _join_in_tasks(
+    rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool, hear: Callable[[Forecast], None]
+) -> list[Report]:
     """Prepare the join on the driver, and let tasks take shares of it."""
     spark = rows.sparkSession
     table, cores = rows.toArrow(), count_threads(spark, settings)
     with threadpool_limits(1):
         table = table if table.num_rows else no_rows(settings)
         prepared = prepare_join(table, settings, is_self_join=is_self_join, threads=cores, is_shared=True)
-    reports = run_shares(spark, ship(prepared, folder), join_share, settings, folder, shares=count_shares(spark))
+    # The driver has measured how fast its own cores are; the executors' have to share the work in the same manner.
+    shares, speed = count_shares(spark), spark.sparkContext.defaultParallelism / cores
+    threads = settings.threads or _task_cores(spark)
+    prepared.join.forecasts = [
+        spread_forecast(forecast, tasks=shares, threads=threads, speed=speed) for forecast in prepared.join.forecasts
+    ]
+    hear(prepared.join.forecasts[0])
+    reports = run_shares(spark, ship(prepared, folder), join_share, settings, folder, shares=shares)
     if prepared.join.is_exact or sum(report.pairs for report in reports) > settings.max_pairs:
         return reports
     pairs, neighbors = (read_found(spark, kind, reports) for kind in ("pairs", "neighbors"))
@@ -132,7 +164,8 @@ def run_shares(
                 # A product takes one thread; there are as many products at a time as there are threads.
                 with threadpool_limits(1):
                     part = share, shares
-                    yield _send(take(receive(path), settings, part, scratch=folder, clock=Clock(), threads=threads))
+                    report = take(receive(path), settings, part, scratch=folder, clock=Clock(), threads=threads)
+                    yield _send(report.to_json())
 
     return _collect_reports(spark.range(0, shares, 1, shares).mapInArrow(work, _REPORT_DDL))
 
@@ -168,9 +201,12 @@ def _codes(ids: pa.StringArray, some: pa.ChunkedArray) -> NDArray[np.int64]:
     return codes
 
 
-def _send(report: Report) -> pa.RecordBatch:
-    return pa.record_batch([[report.to_json()]], schema=_REPORT)
+def _send(text: str) -> pa.RecordBatch:
+    return pa.record_batch([[text]], schema=_REPORT)
 
 
 def _collect_reports(frame: DataFrame) -> list[Report]:
-    return [Report.from_json(row["report"]) for row in frame.collect()]
+    texts = [row["report"] for row in frame.collect()]
+    for text in texts:
+        raise_refusal(text)
+    return [Report.from_json(text) for text in texts]

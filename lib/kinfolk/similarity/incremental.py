@@ -13,7 +13,8 @@ night was. What is kept stays in Spark.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,7 @@ from kinfolk.similarity.cluster import (
     read_found,
     run_shares,
 )
+from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.items import plan_items
 from kinfolk.similarity.recall import CERTAIN, Recall
 from kinfolk.similarity.shipping import ship
@@ -72,18 +74,28 @@ class NightFound:
 
 
 def join_changes(
-    rows: DataFrame, previous: JoinState, settings: JoinSettings, folder: str, *, is_self_join: bool
+    rows: DataFrame,
+    previous: JoinState,
+    settings: JoinSettings,
+    folder: str,
+    *,
+    is_self_join: bool,
+    hear: Callable[[Forecast], None],
 ) -> NightFound | None:
-    """Join rows (is_right, item_id, value) by what changed; None where comparing all with all takes no longer."""
+    """Join rows (is_right, item_id, value) by what changed; None where comparing all with all takes no longer.
+
+    `hear` is told what will be done before the work.
+    """
     spark = rows.sparkSession
     table = rows.toArrow()
     threads = count_threads(spark, settings)
     with threadpool_limits(1):
         table = table if table.num_rows else no_rows(settings)
         sides = prepare_sides(table, settings, is_self_join=is_self_join, threads=threads)
-        night = _plan_night(*sides, previous, settings, folder)
+        night = _plan_night(sides, previous, settings, folder, threads=threads)
     if night is None:
         return None
+    hear(night.prepared.join.forecasts[0])
     shares = 1 if table.num_rows <= one_task_rows(spark, settings) else count_shares(spark)
     reports = run_shares(spark, ship(night, folder), join_night, settings, folder, shares=shares)
     pairs = _keep_pairs(night, previous, folder).union(read_found(spark, "pairs", reports))
@@ -95,9 +107,9 @@ def join_changes(
 
 
 def _plan_night(
-    left: Side, right: Side | None, previous: JoinState, settings: JoinSettings, folder: str
+    sides: tuple[Side, Side | None], previous: JoinState, settings: JoinSettings, folder: str, *, threads: int
 ) -> Night | None:
-    digests = previous.digests.toArrow()
+    (left, right), digests = sides, previous.digests.toArrow()
     change = find_change(left, _of_side(digests, "left"), settings)
     base_change = change if right is None else find_change(right, _of_side(digests, "right"), settings)
     is_due_N, floor_N = change.is_fresh_N.copy(), np.full(len(left.items), -np.inf)
@@ -111,7 +123,12 @@ def _plan_night(
         is_here = pc.is_in(last["item_id"], left.items.ids)
         floor_N[_places(left, last)] = last["similarity"].filter(is_here).to_numpy()
     others = right.items if right else None
-    join = plan_items(left.items, others, exact_settings(settings), threads=1, is_shared=False)
+    join = plan_items(
+        left.items, others, exact_settings(settings), threads=threads, is_shared=False, is_forecast_needed=False
+    )
+    due = int(is_due_N.sum())
+    comparisons = float(due * len(base_change.is_fresh_N))
+    join.forecasts = [replace(join.forecasts[0], plan=f"{join.plan}, {due:,} items anew", comparisons=comparisons)]
     return Night(Prepared(left, right, join), change, base_change, is_due_N, floor_N)
 
 

@@ -12,6 +12,7 @@ from kinfolk.settings import JoinSettings, VectorMeasure
 from kinfolk.similarity.blocks import find_blocks, split_rows
 from kinfolk.similarity.compiling import KERNELS_DIGEST
 from kinfolk.similarity.effort import WHOLE, Share
+from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Truth
 from kinfolk.similarity.sets.items import ItemSets, collapse_set_copies, read_sets
@@ -23,12 +24,17 @@ from kinfolk.similarity.vectors.scan import Rows
 
 Items = ItemVectors | ItemSets
 
-_CHANGES_NO_RESULT = {"groups", "probes", "block_rows", "one_task_rows", "max_pairs", "threads"}
+_CHANGES_NO_RESULT = {"groups", "probes", "block_rows", "one_task_rows", "max_pairs", "max_memory", "threads"}
 """Settings under which the same pairs and neighbours are found."""
 
 
 class Join(Protocol):
-    """A join under its plan."""
+    """A join under its plan.
+
+    `forecasts` are those of the plans that may be taken, the chosen one first.
+    """
+
+    forecasts: list[Forecast]
 
     @property
     def plan(self) -> str:
@@ -86,11 +92,23 @@ def digest_items(items: Items, settings: JoinSettings) -> pa.Table:
     return pa.table({"item_id": items.ids, "digest": (items.digests() + how).view(np.int64)})
 
 
-def plan_items(left: Items, right: Items | None, settings: JoinSettings, *, threads: int, is_shared: bool) -> Join:
-    """Get a join of two sides, or of one with itself, ready to run, whole or in shares."""
+def plan_items(
+    left: Items,
+    right: Items | None,
+    settings: JoinSettings,
+    *,
+    threads: int,
+    is_shared: bool,
+    is_forecast_needed: bool | None = None,
+) -> Join:
+    """Get a join of two sides, or of one with itself, ready to run, whole or in shares.
+
+    A join is forecast where that is needed; None leaves it to how much there is to compare. Raises DataError where a
+    forecast says that it would certainly go beyond its budgets.
+    """
     if isinstance(left, ItemVectors):
         assert right is None or isinstance(right, ItemVectors)
         make = VectorJoin if left.block_N is None else BlockedJoin
-        return make(left, right, settings, threads=threads, is_shared=is_shared)
+        return make(left, right, settings, threads=threads, is_shared=is_shared, is_forecast_needed=is_forecast_needed)
     assert right is None or isinstance(right, ItemSets)
-    return SetJoin(left, right, settings)
+    return SetJoin(left, right, settings, threads=threads, is_forecast_needed=is_forecast_needed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.cluster import is_one_machine, read_found, run_tasks
+from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.incremental import JoinState, NightFound, join_changes
 from kinfolk.similarity.items import compares_vectors
 from kinfolk.similarity.recall import CERTAIN, Recall
@@ -29,7 +30,7 @@ class JoinAudit:
 
     `compared` are the distinct items of the left side that were compared with all others: all of them, or of a night
     those that the changes concern. `recall` is measured where something may have been missed. `seconds` says how long
-    each step took, of several tasks the slowest one.
+    each step took, of several tasks the slowest one; `forecast` is what was expected of it.
     """
 
     measure: str
@@ -43,6 +44,7 @@ class JoinAudit:
     tasks: int
     threads: int
     seconds: dict[str, float]
+    forecast: Forecast
 
     @property
     def items(self) -> int:
@@ -82,6 +84,7 @@ def similar_pairs(
     settings: JoinSettings,
     previous: JoinState | None = None,
     scratch: str | None = None,
+    hear: Callable[[Forecast], None] = lambda _: None,
 ) -> JoinResult:
     """Join items with themselves, or with those of another frame.
 
@@ -89,16 +92,18 @@ def similar_pairs(
     tokens (array of strings or integers) under a measure of sets; and the column that `settings.blocking` names, if it
     names one: then only items with an equal value there are compared. With the state that an earlier join left, only
     what changed since is compared; the result is that of a join of everything. `scratch` is a folder that the driver
-    and all executors reach, for results on their way; on one machine a temporary one serves.
+    and all executors reach, for results on their way; on one machine a temporary one serves. `hear` is given the
+    forecast of the plan that was chosen before the work begins.
 
-    Raises DataError where an id comes twice, and where more pairs reach the threshold than `settings.max_pairs`.
+    Raises DataError where an id comes twice, and where more pairs reach the threshold than `settings.max_pairs` or more
+    memory is needed than `settings.max_memory`: before the work begins where that is certain.
     """
     spark = left.sparkSession
     rows = _select_rows(left, right, settings)
     folder, remove = _open_scratch(spark, scratch)
     try:
-        night = previous and join_changes(rows, previous, settings, folder, is_self_join=right is None)
-        reports = night.reports if night else run_tasks(rows, settings, folder, is_self_join=right is None)
+        night = previous and join_changes(rows, previous, settings, folder, is_self_join=right is None, hear=hear)
+        reports = night.reports if night else run_tasks(rows, settings, folder, is_self_join=right is None, hear=hear)
         audit = _add_up(reports, settings)
         _check_budget(audit, settings)
         frames = {kind: read_found(spark, kind, reports) for kind in _KINDS}
@@ -172,6 +177,7 @@ def _add_up(reports: list[Report], settings: JoinSettings) -> JoinAudit:
         tasks=len(reports),
         threads=first.threads,
         seconds={step: max(report.seconds.get(step, 0.0) for report in reports) for step in sorted(steps)},
+        forecast=first.forecast,
     )
 
 

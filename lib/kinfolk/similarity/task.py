@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.blocks import number_blocks
 from kinfolk.similarity.effort import WHOLE, Share
+from kinfolk.similarity.forecast import Forecast, check_reading
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.items import (
     Items,
@@ -67,7 +68,7 @@ class SideCount:
 
 @dataclass(frozen=True)
 class Report:
-    """What a task has to say: the files it wrote, what it counted, and how long each step took."""
+    """What a task has to say: the files it wrote, what it counted and expected, and how long each step took."""
 
     files: dict[str, list[str]]
     plan: str
@@ -78,6 +79,7 @@ class Report:
     recall: Recall
     threads: int
     seconds: dict[str, float]
+    forecast: Forecast
 
     def to_json(self) -> str:
         """The report as JSON."""
@@ -88,7 +90,8 @@ class Report:
         """Read a report back."""
         values = json.loads(text)
         sides = {name: SideCount(**values[name]) if values[name] else None for name in ("left", "right")}
-        return Report(**values | sides | {"recall": Recall(**values["recall"])})
+        rest = {"recall": Recall(**values["recall"]), "forecast": Forecast.from_json(values["forecast"])}
+        return Report(**values | sides | rest)
 
 
 class Clock:
@@ -135,12 +138,29 @@ class Prepared:
 
 
 def prepare_join(
-    rows: pa.Table, settings: JoinSettings, *, is_self_join: bool, threads: int, is_shared: bool
+    rows: pa.Table,
+    settings: JoinSettings,
+    *,
+    is_self_join: bool,
+    threads: int,
+    is_shared: bool,
+    is_forecast_needed: bool | None = None,
 ) -> Prepared:
-    """Check the rows of both sides, set identical ones apart, and make the plan."""
+    """Check the rows of both sides, set identical ones apart, and make the plan.
+
+    Raises DataError where the join would certainly go beyond its budgets.
+    """
     left, right = prepare_sides(rows, settings, is_self_join=is_self_join, threads=threads)
     others = right.items if right else None
-    return Prepared(left, right, plan_items(left.items, others, settings, threads=threads, is_shared=is_shared))
+    join = plan_items(
+        left.items,
+        others,
+        settings,
+        threads=threads,
+        is_shared=is_shared,
+        is_forecast_needed=is_forecast_needed,
+    )
+    return Prepared(left, right, join)
 
 
 def prepare_sides(
@@ -148,8 +168,10 @@ def prepare_sides(
 ) -> tuple[Side, Side | None]:
     """Check the rows of both sides (is_right, item_id, value), and set identical ones apart.
 
-    In a join within blocks rows have a block as well, by its name.
+    In a join within blocks rows have a block as well, by its name. Raises DataError where there is no memory to read
+    them.
     """
+    check_reading(rows, settings)
     if settings.blocking is not None:
         rows = number_blocks(rows)
     if is_self_join:
@@ -166,15 +188,22 @@ def _prepare(rows: pa.Table, settings: JoinSettings, threads: int) -> Side:
 
 
 def join_all(
-    batches: Iterable[pa.RecordBatch], settings: JoinSettings, *, is_self_join: bool, threads: int, scratch: str
+    batches: Iterable[pa.RecordBatch],
+    settings: JoinSettings,
+    *,
+    is_self_join: bool,
+    threads: int,
+    scratch: str,
+    tell: Callable[[Forecast], None],
 ) -> Report:
-    """Join all rows that come (is_right, item_id, value): the whole work in one task."""
+    """Join all rows that come (is_right, item_id, value): the whole work in one task, whose forecast it tells first."""
     clock = Clock()
     kept = list(batches)
     rows = pa.Table.from_batches(kept) if kept else no_rows(settings)
     clock.stop("read")
     prepared = prepare_join(rows, settings, is_self_join=is_self_join, threads=threads, is_shared=False)
     del kept, rows
+    tell(prepared.join.forecasts[0])
     clock.stop("prepare")
     return join_share(prepared, settings, WHOLE, scratch=scratch, clock=clock, threads=threads)
 
@@ -207,6 +236,7 @@ def join_share(
         recall,
         threads,
         clock.seconds,
+        prepared.join.forecasts[0],
     )
 
 

@@ -1,11 +1,10 @@
-"""Joining sets: the plan that reaches the recall wanted, what it is expected to cost, and the truth to measure it by.
+"""Joining sets: the plan that reaches the recall wanted, and the truth to measure it by.
 
 Shape suffixes: N items, P pairs, K neighbours.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -13,38 +12,18 @@ import numpy as np
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import JoinSettings, SetMeasure
 from kinfolk.similarity.effort import WHOLE, Effort, Share
+from kinfolk.similarity.forecast import Forecast, check_budgets
 from kinfolk.similarity.found import Neighbors, Pairs
-from kinfolk.similarity.recall import Truth, draw_rows
+from kinfolk.similarity.recall import Truth
+from kinfolk.similarity.sets.forecast import Outlook
 from kinfolk.similarity.sets.items import Codes, ItemSets
-from kinfolk.similarity.sets.minhash import CANDIDATE_SECONDS, choose_bands, join_bands
+from kinfolk.similarity.sets.minhash import Bands, choose_bands, join_bands
 from kinfolk.similarity.sets.nearest import find_neighbors
-from kinfolk.similarity.sets.prefix import PREFIX_TOKEN_SECONDS, count_meetings, join_prefixes
+from kinfolk.similarity.sets.prefix import join_prefixes
 from kinfolk.similarity.sets.shingles import LISTS
-from kinfolk.similarity.sets.sketches import make_rule
+from kinfolk.similarity.sets.sketches import Rule, make_rule
 
 SetPlan = Literal["prefix", "minhash"]
-
-_SAMPLE_ITEMS = 2000
-
-_MINHASH_TOKEN_SECONDS = 3e-8
-"""Of reading a token twice."""
-_PREFIX_TOKEN_BYTES = 8
-_KEY_BYTES = 8
-_PAIR_BYTES = 24
-
-
-@dataclass(frozen=True)
-class SetForecast:
-    """What a plan is expected to cost on one thread; `candidates` are the pairs whose sketches are compared.
-
-    `pairs` are those above the threshold, counted among a sample: few of them tell little of how many there are.
-    """
-
-    plan: SetPlan
-    candidates: float
-    pairs: float
-    seconds: float
-    memory_bytes: float
 
 
 def join_sets(
@@ -62,16 +41,40 @@ def join_sets(
     Neighbours are always exact. Raises SettingsError where the settings ask for what sets cannot give, and DataError
     where the two sides are not sets of the same kind.
     """
-    return SetJoin(left, right, settings).find(share, threads=threads)
+    return SetJoin(left, right, settings, threads=threads).find(share, threads=threads)
 
 
 class SetJoin:
-    """A join of sets under its plan."""
+    """A join of sets under its plan.
 
-    def __init__(self, left: ItemSets, right: ItemSets | None, settings: JoinSettings) -> None:
+    `forecasts` are those of the plans that may be taken, the chosen one first; whether sets are measured for them is
+    left to the size of the join where `is_forecast_needed` is None and the plan does not depend on it. Raises DataError
+    where a forecast says that the join would certainly go beyond its budgets.
+    """
+
+    def __init__(
+        self,
+        left: ItemSets,
+        right: ItemSets | None,
+        settings: JoinSettings,
+        *,
+        threads: int = 1,
+        is_forecast_needed: bool | None = None,
+    ) -> None:
         _check(left, right, settings)
         self._left, self._right, self._settings = left, right, settings
-        self.plan = plan_join(left, right, settings)
+        self._bands = self._choose_bands()
+        outlook = Outlook(left, right, _measure(settings), _rule(settings), settings, threads)
+        is_open = settings.plan == "auto" and self._bands is not None
+        if is_open or (outlook.is_worth_learning if is_forecast_needed is None else is_forecast_needed):
+            outlook = outlook.learn()
+        self.forecasts = self._forecast(outlook)
+        check_budgets(self.forecasts[0], settings)
+
+    @property
+    def plan(self) -> SetPlan:
+        """How the join is computed."""
+        return cast(SetPlan, self.forecasts[0].plan)
 
     @property
     def is_exact(self) -> bool:
@@ -82,9 +85,8 @@ class SetJoin:
         """The pairs and neighbours of a share of the rows."""
         left, right, settings = self._left, self._right, self._settings
         effort = Effort(threads, share, settings.max_pairs)
-        pairs, neighbors = Pairs.none(), Neighbors.none()
-        if len(left) and (right is None or len(right)) and settings.threshold is not None:
-            pairs = _find_pairs(left, right, settings, self.plan, effort)
+        pairs = self._find_pairs(effort)
+        neighbors = Neighbors.none()
         if settings.neighbors:
             neighbors = find_neighbors(left, right, _measure(settings), settings.neighbors, effort)
         return pairs, neighbors
@@ -93,39 +95,37 @@ class SetJoin:
         """All that some rows of the left side are similar to, exactly."""
         return Truth(rows, *probe_sets(self._left, self._right, rows, self._settings, threads=threads))
 
+    def _choose_bands(self) -> Bands | None:
+        """The bands of the plan minhash, where it may be taken."""
+        left, right, settings = self._left, self._right, self._settings
+        is_empty = not len(left) or (right is not None and not len(right))
+        is_open = settings.plan in ("auto", "minhash") and _may_miss(settings)
+        if is_empty or not is_open or settings.threshold is None:
+            return None
+        return choose_bands(left, right, settings.threshold, settings.recall, seed=settings.seed)
 
-def plan_join(left: ItemSets, right: ItemSets | None, settings: JoinSettings) -> SetPlan:
-    """The plan that the settings name, or the fastest that reaches their recall."""
-    if settings.plan == "minhash":
-        return "minhash"
-    if settings.plan != "auto" or not _may_miss(settings):
-        return "prefix"
-    return min(forecast_sets(left, right, settings), key=lambda forecast: forecast.seconds).plan
+    def _forecast(self, outlook: Outlook) -> list[Forecast]:
+        """What each plan that may be taken is expected to find and to need, the chosen one first."""
+        if self._bands is None:
+            return [outlook.forecast_prefix()]
+        in_bands = outlook.forecast_minhash(self._bands)
+        if self._settings.plan == "minhash":
+            return [in_bands]
+        both = [outlook.forecast_prefix(), in_bands]
+        return both if outlook.costs_less_by_prefixes(self._bands) else both[::-1]
 
-
-def forecast_sets(left: ItemSets, right: ItemSets | None, settings: JoinSettings) -> list[SetForecast]:
-    """What each plan that may find the pairs is expected to cost, learned from a sample of both sides."""
-    _check(left, right, settings)
-    if settings.threshold is None or not len(left) or (right is not None and not len(right)):
-        return [SetForecast("prefix", 0.0, 0.0, 0.0, 0.0)]
-    rule = make_rule(_measure(settings), settings.threshold)
-    some = _draw(left, settings.seed)
-    others = None if right is None else _draw(right, settings.seed + 1)
-    scale = _pair_count(left, right) / max(_pair_count(some, others), 1.0)
-    candidates = scale * count_meetings(some, others, rule)
-    pairs = scale * len(join_prefixes(some, others, rule, Effort(1)))
-    sides = [left] if right is None else [left, right]
-    tokens = sum(side.mean_tokens * len(side) for side in sides)
-    texts = float(sum(side.source.text_X.nbytes + side.source.hash_T.nbytes for side in sides))
-    known = texts + pairs * _PAIR_BYTES
-    seconds = tokens * PREFIX_TOKEN_SECONDS + candidates * CANDIDATE_SECONDS
-    forecasts = [SetForecast("prefix", candidates, pairs, seconds, known + tokens * _PREFIX_TOKEN_BYTES)]
-    if _may_miss(settings):
-        bands = choose_bands(left, right, rule.least, settings.recall, seed=settings.seed)
-        seconds = tokens * _MINHASH_TOKEN_SECONDS + bands.seconds
-        keys = 2 * bands.bands * _KEY_BYTES * sum(len(side) for side in sides)
-        forecasts.append(SetForecast("minhash", bands.candidates, pairs, seconds, known + keys))
-    return forecasts
+    def _find_pairs(self, effort: Effort) -> Pairs:
+        left, right, settings = self._left, self._right, self._settings
+        rule = _rule(settings)
+        if rule is None or not len(left) or (right is not None and not len(right)):
+            return Pairs.none()
+        if self.plan == "prefix":
+            pairs = join_prefixes(left, right, rule, effort)
+        else:
+            assert self._bands is not None
+            pairs = join_bands(left, right, rule, self._bands, effort, seed=settings.seed)
+        kept = slice(settings.max_pairs + 1)
+        return Pairs(pairs.left_P[kept], pairs.right_P[kept], pairs.similarity_P[kept])
 
 
 def probe_sets(
@@ -186,25 +186,8 @@ def _may_miss(settings: JoinSettings) -> bool:
     return settings.recall < 1 and settings.measure == "jaccard"
 
 
-def _find_pairs(left: ItemSets, right: ItemSets | None, settings: JoinSettings, plan: SetPlan, effort: Effort) -> Pairs:
-    assert settings.threshold is not None
-    rule = make_rule(_measure(settings), settings.threshold)
-    if plan == "prefix":
-        pairs = join_prefixes(left, right, rule, effort)
-    else:
-        bands = choose_bands(left, right, rule.least, settings.recall, seed=settings.seed)
-        pairs = join_bands(left, right, rule, bands, effort, seed=settings.seed)
-    kept = slice(settings.max_pairs + 1)
-    return Pairs(pairs.left_P[kept], pairs.right_P[kept], pairs.similarity_P[kept])
-
-
-def _draw(sets: ItemSets, seed: int) -> ItemSets:
-    """Some of the items, drawn at random."""
-    return sets.take(draw_rows(len(sets), _SAMPLE_ITEMS, seed=seed))
-
-
-def _pair_count(left: ItemSets, right: ItemSets | None) -> float:
-    return len(left) * (len(left) - 1) / 2 if right is None else float(len(left) * len(right))
+def _rule(settings: JoinSettings) -> Rule | None:
+    return None if settings.threshold is None else make_rule(_measure(settings), settings.threshold)
 
 
 def _without_own(neighbors: Neighbors) -> Neighbors:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kinfolk.settings import JoinSettings, VectorMeasure
 from kinfolk.similarity.effort import WHOLE, Share
+from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Truth
 from kinfolk.similarity.vectors.cells import group_rows
@@ -55,7 +56,8 @@ class _Part:
 class BlockedJoin:
     """A join of vectors within blocks, under the plans of its parts.
 
-    `is_shared` says that it will be computed in shares, which takes more probes of cells.
+    `is_shared` says that it will be computed in shares, which takes more probes of cells. What pairs, time and memory
+    it takes is not forecast, only the budgets of its large blocks are looked after.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class BlockedJoin:
         *,
         threads: int,
         is_shared: bool = False,
+        is_forecast_needed: bool | None = None,
     ) -> None:
         check_sides(left, right, settings)
         base = left if right is None else right
@@ -80,7 +83,14 @@ class BlockedJoin:
             left_N = order_N[start_C[block] : start_C[block + 1]]
             base_N = base_order_N[base_start_C[block] : base_start_C[block + 1]]
             others = None if right is None else right.take(base_N)
-            join = VectorJoin(left.take(left_N), others, settings, threads=threads, is_shared=is_shared)
+            join = VectorJoin(
+                left.take(left_N),
+                others,
+                settings,
+                threads=threads,
+                is_shared=is_shared,
+                is_forecast_needed=is_forecast_needed,
+            )
             self._large.append(_Part(left_N, base_N, join))
         self._left_N = order_N[~is_large_C[left.block_N[order_N]]]
         self._base_N = base_order_N[~is_large_C[base.block_N[base_order_N]]]
@@ -89,6 +99,10 @@ class BlockedJoin:
         blocks = Blocks(left.block_N[self._left_N], base.block_N[self._base_N])
         self._space = replace(space, blocks=blocks)
         self._tile_rows = _choose_tile_rows(blocks.base_N, settings.block_rows)
+        neighbors = len(left) * min(settings.neighbors, len(base))
+        size_C, base_size_C = (np.diff(starts).astype(float) for starts in (start_C, base_start_C))
+        comparisons = float((size_C * base_size_C).sum()) / (2 if right is None else 1)
+        self.forecasts = [Forecast(self.plan, neighbors, comparisons, threads=threads)]
 
     @property
     def plan(self) -> str:

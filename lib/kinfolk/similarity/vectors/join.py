@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import JoinSettings, VectorMeasure
 from kinfolk.similarity.effort import WHOLE, Share
+from kinfolk.similarity.forecast import Forecast, check_budgets
 from kinfolk.similarity.found import Neighbors, Pairs
-from kinfolk.similarity.recall import Truth, draw_rows, estimate_recall
+from kinfolk.similarity.recall import Truth, estimate_recall
 from kinfolk.similarity.vectors.cells import (
     DEEPEST,
     Cells,
@@ -26,6 +27,7 @@ from kinfolk.similarity.vectors.cells import (
     make_cells,
     rank_cells,
 )
+from kinfolk.similarity.vectors.forecast import Outlook
 from kinfolk.similarity.vectors.items import ItemVectors
 from kinfolk.similarity.vectors.product import join_exactly, join_some
 from kinfolk.similarity.vectors.scan import Rows, Wanted
@@ -35,7 +37,7 @@ from kinfolk.similarity.vectors.spaces import make_space
 VectorPlan = Literal["exact", "cells", "signs"]
 
 FEWEST_ROWS = 5000
-"""Base rows below which looking at all of them costs less than making cells."""
+"""Base rows below which other plans than the exact one are not worth their making."""
 _PAIRS_AT_A_TIME = 8192
 
 
@@ -57,7 +59,10 @@ def join_vectors(
 class VectorJoin:
     """A join of vectors under its plan: "exact", "cells" with as many probes as the recall needs, or "signs".
 
-    `is_shared` says that it will be computed in shares, which takes more probes of cells.
+    `is_shared` says that it will be computed in shares, which takes more probes of cells. `forecasts` are those of the
+    plans that may be taken, the chosen one first; whether the exact one is measured for them is left to the size of the
+    join where `is_forecast_needed` is None. Raises DataError where a forecast says that the join would certainly go
+    beyond its budgets.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class VectorJoin:
         *,
         threads: int,
         is_shared: bool = False,
+        is_forecast_needed: bool | None = None,
     ) -> None:
         check_sides(left, right, settings)
         self._settings, self._is_shared = settings, is_shared
@@ -75,8 +81,15 @@ class VectorJoin:
         measure = cast(VectorMeasure, settings.measure)
         self.space = make_space(measure, left.vectors_ND, None if right is None else right.vectors_ND)
         self._ranked_ND = np.empty((0, 0), np.int32)
+        outlook = Outlook(self.space, self._wanted, settings, threads, is_shared)
         self._keys = self._make_keys(threads) if self._may_use_signs() else None
-        self._cells = self._plan_cells(threads) if self._keys is None and self._may_use_cells() else None
+        is_in_cells = self._keys is None and self._may_use_cells()
+        is_in_cells = is_in_cells and (settings.plan == "cells" or outlook.is_less_in_cells())
+        if is_in_cells or (outlook.is_worth_learning if is_forecast_needed is None else is_forecast_needed):
+            outlook = outlook.learn(is_in_cells=is_in_cells)
+        check_budgets(outlook.forecast_cells(1) if is_in_cells else outlook.forecast_exact(), settings)
+        self._cells = self._plan_cells(outlook) if is_in_cells else None
+        self.forecasts = self._forecast(outlook)
 
     @property
     def plan(self) -> VectorPlan:
@@ -106,9 +119,7 @@ class VectorJoin:
 
     def _may_use_cells(self) -> bool:
         settings = self._settings
-        if settings.plan == "exact" or settings.recall == 1 or settings.measure == "inner_product":
-            return False
-        return settings.plan == "cells" or (settings.plan == "auto" and len(self.space.base_NE) >= FEWEST_ROWS)
+        return settings.plan in ("auto", "cells") and settings.recall < 1 and settings.measure != "inner_product"
 
     def _may_use_signs(self) -> bool:
         settings, space = self._settings, self.space
@@ -132,20 +143,27 @@ class VectorJoin:
         products = count_products(rows, queries) + rows * (self._settings.probes // 2)
         return signs.seconds < float(products * coordinates * PRODUCT_SECONDS)
 
-    def _plan_cells(self, threads: int) -> Cells | None:
-        """Cells, and of each row those it probes; None where more than are ranked would be needed."""
-        settings = self._settings
-        query_NE, base_NE = self.space.anchors()
-        if not len(query_NE) or not len(base_NE):
+    def _forecast(self, outlook: Outlook) -> list[Forecast]:
+        """What each plan that may be taken is expected to find and to need, the chosen one first."""
+        exact = outlook.forecast_exact()
+        if self._keys is not None:
+            return [outlook.forecast_signs(self._keys.plan.meetings, self._keys.plan.seconds, exact), exact]
+        if self._cells is not None:
+            return [outlook.forecast_cells(self._ranked_ND.shape[1]), exact]
+        return [exact, outlook.forecast_cells()] if self._may_use_cells() else [exact]
+
+    def _plan_cells(self, outlook: Outlook) -> Cells | None:
+        """Cells, and of each row those it probes; None where more than are ranked would be needed, or cost too much."""
+        settings, threads = self._settings, outlook.threads
+        if outlook.sample is None:
             return None
+        query_NE, base_NE = self.space.anchors()
         cells = make_cells(base_NE, cell_count(len(base_NE)), seed=settings.seed, threads=threads)
         home_N = cells.home_N
         if not self.space.is_self_join:
             home_N = find_homes(query_NE, cells.center_CE, threads=threads)
-        # Other rows than those that the result is measured on.
-        truth = self.probe(draw_rows(len(query_NE), settings.probes // 2, seed=settings.seed + 1), threads=threads)
-        depth = self._depth_for(truth, cells, home_N, threads)
-        if depth is None:
+        depth = self._depth_for(outlook.sample.truth, cells, home_N, threads)
+        if depth is None or (settings.plan == "auto" and not outlook.is_less_in_cells(depth)):
             return None
         self._ranked_ND = rank_cells(query_NE, home_N, cells, depth, threads=threads)
         return cells

@@ -227,7 +227,7 @@ def _pack_signs(product_QS: Matrix, halves: int, word_QW: NDArray[np.uint64]) ->
 @inlined
 def _half_key(word_NW: Words, row: Whole, m: Whole) -> np.uint64:
     """A half-key of a row."""
-    return (word_NW[row, m >> 2] >> np.uint64(16 * (m & 3))) & np.uint64(0xFFFF)
+    return np.uint64((word_NW[row, m >> 2] >> np.uint64(16 * (m & 3))) & np.uint64(0xFFFF))
 
 
 @inlined
