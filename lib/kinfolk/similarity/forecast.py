@@ -98,7 +98,7 @@ def estimate_pairs(partners_N: NDArray[np.int64], *, population: int, is_self_jo
     """Estimate all pairs from the partners of some rows, drawn at random from `population`, among the whole other side.
 
     >>> estimate_pairs(np.array([0, 2] * 50), population=1000, is_self_join=True)
-    Estimate(value=500.0, low=415..., high=597..., least=308...)
+    Estimate(value=500.0, low=410..., high=602..., least=296...)
     """
     seen, drawn = int(partners_N.sum()), len(partners_N)
     scale = population / max(1, drawn) / (2 if is_self_join else 1)

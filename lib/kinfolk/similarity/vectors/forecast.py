@@ -81,8 +81,10 @@ class Sample:
     neighbor_seconds: float
 
 
-def _count_drawn(population: int) -> int:
+def _count_drawn(population: int, base: int) -> int:
     """How many rows to draw where nothing but a forecast is wanted of them."""
+    if population * base < FEWEST_COMPARISONS:
+        return min(population, _MOST_ROWS)
     return max(1, min(population // 20, max(_FEWEST_ROWS, min(population // _ROWS_A_DRAWN, _MOST_ROWS))))
 
 
@@ -207,7 +209,7 @@ class Outlook:
             return self
         settings = self.settings
         # Other rows than those that the result is measured on.
-        count = settings.probes // 2 if is_in_cells else _count_drawn(population)
+        count = settings.probes // 2 if is_in_cells else _count_drawn(population, len(self.space.base_NE))
         rows = draw_rows(population, count, seed=settings.seed + 1)
         return replace(self, sample=draw_sample(self.space, self.wanted, settings, rows, threads=self.threads))
 
