@@ -29,6 +29,8 @@ ROUNDS = 2
 """Rounds of k-means; more change the recall by less than another seed does."""
 DEEPEST = 256
 """Most cells that a row probes."""
+MOST_RANKED = 512
+"""Cells among which a row's nearest are looked for, those nearest to its home; at least DEEPEST."""
 _ROWS_AT_A_TIME = 1024
 
 
@@ -90,22 +92,29 @@ def make_cells(base_NE: Matrix, count: int, *, seed: int, threads: int) -> Cells
 def find_homes(rows_NE: Matrix, center_CE: Matrix, *, threads: int) -> NDArray[np.int32]:
     """The cell with the nearest center, of each row."""
     home_N = np.empty(len(rows_NE), np.int32)
-    half_C = _half_squares(center_CE)
+    center_CX = _with_half_squares(center_CE)
 
     def place(part: range) -> None:
-        near_QC = rows_NE[part.start : part.stop] @ center_CE.T
-        near_QC -= half_C
-        home_N[part.start : part.stop] = near_QC.argmax(axis=1)
+        home_N[part.start : part.stop] = _nearness(rows_NE[part.start : part.stop], center_CX).argmax(axis=1)
 
     spread(place, split_items(len(rows_NE), _ROWS_AT_A_TIME), threads)
     return home_N
 
 
-def _half_squares(center_CE: Matrix) -> NDArray[np.float32]:
-    """Half the squared length of each center: x·c less that is greatest for the nearest center c."""
+def _with_half_squares(center_CE: Matrix) -> Matrix:
+    """Centers with a further coordinate, minus half their squared length."""
     squares_C = np.square(center_CE, dtype=np.float64).sum(axis=1)
-    half_C: NDArray[np.float32] = (squares_C / 2).astype(np.float32)
-    return half_C
+    return np.hstack([center_CE, (squares_C / -2).astype(np.float32)[:, None]])
+
+
+def _nearness(row_QE: Matrix, center_CX: Matrix) -> Matrix:
+    """x·c - |c|²/2 of rows x and centers c: greatest for the nearest center, as half of |x|² less |x - c|² is.
+
+    What is taken off comes out of the product itself, which saves a pass over its result.
+    """
+    ones_Q = np.ones((len(row_QE), 1), np.float32)
+    near_QC: Matrix = np.hstack([row_QE, ones_Q]) @ center_CX.T
+    return near_QC
 
 
 def rank_cells(
@@ -115,30 +124,26 @@ def rank_cells(
     depth = min(depth, len(cells))
     ranked_ND = np.empty((len(query_NE), depth), np.int32)
     ranked_ND[:, 0] = home_N
-    half_C = _half_squares(cells.center_CE)
+    center_CX = _with_half_squares(cells.center_CE)
     order, start_C = group_rows(home_N, len(cells))
 
     def rank(cell: int) -> None:
         rows = order[start_C[cell] : start_C[cell + 1]]
         if len(rows):
             # In the order of their nearness to the home, so that the best come early and few others are touched.
-            others = np.argsort(half_C - cells.center_CE @ cells.center_CE[cell])
-            others = others[others != cell]
-            ranked_ND[rows, 1:] = _rank_others(query_NE[rows], others, cells.center_CE, half_C, depth - 1)
+            others = np.argsort(-_nearness(cells.center_CE[cell : cell + 1], center_CX)[0])
+            others = others[others != cell][:MOST_RANKED]
+            ranked_ND[rows, 1:] = _rank_others(query_NE[rows], others, center_CX, depth - 1)
 
     if depth > 1:
         spread(rank, range(len(cells)), threads)
     return ranked_ND
 
 
-def _rank_others(
-    query_QE: Matrix, others: Rows, center_CE: Matrix, half_C: NDArray[np.float32], count: int
-) -> NDArray[np.int64]:
+def _rank_others(query_QE: Matrix, others: Rows, center_CX: Matrix, count: int) -> NDArray[np.int64]:
     """The nearest of some cells to each query, nearest first."""
-    near_QB = query_QE @ center_CE[others].T
-    near_QB -= half_C[others]
     column_QD = np.empty((len(query_QE), count), np.int64)
-    _best_columns(near_QB, column_QD)
+    _best_columns(_nearness(query_QE, center_CX[others]), column_QD)
     return others[column_QD]
 
 
