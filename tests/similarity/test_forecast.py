@@ -215,6 +215,11 @@ def test_a_join_stops_before_its_work_where_there_are_certainly_too_many_pairs()
         SetJoin(sets, None, JoinSettings(measure="jaccard", threshold=0.5, max_pairs=100), is_forecast_needed=True)
 
 
+def test_pairs_that_are_only_likely_stop_nothing() -> None:
+    assert find_excess(EXPECTED, JoinSettings(max_pairs=3000, max_memory="99 GB")) is None
+    assert find_excess(EXPECTED, JoinSettings(max_pairs=2999, max_memory="99 GB")) is not None
+
+
 @pytest.mark.parametrize(
     ("held", "first_words"),
     [
