@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kinfolk.errors import DataError
@@ -66,6 +66,7 @@ def to_groups(rows: list[dict[str, object]], label: str) -> set[OracleGroup]:
 
 
 @settings(max_examples=100)
+@example(({("n0", "n1"): 2.0, ("n0", "n2"): 2.0}, {"a0": "n0"}), 1, 4, 0)
 @given(pairs_and_copies(), st.integers(1, 4), st.integers(2, 8), st.integers(0, 99))
 def test_groups_are_those_found_by_hand(found: tuple[Pairs, Copies], max_hops: int, max_items: int, seed: int) -> None:
     limits = GroupSettings(max_hops=max_hops, max_items=max_items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,36 +57,31 @@ def join_everything(tables: Sequence[pa.Table], settings: JoinSettings) -> tuple
         for side, table in enumerate(tables)
     )
     with tempfile.TemporaryDirectory() as folder:
-        report = join_all(rows.to_batches(), settings, is_self_join=len(tables) == 1, threads=1, scratch=folder)
+        report = join_all(
+            rows.to_batches(), settings, is_self_join=len(tables) == 1, threads=1, scratch=folder, tell=lambda _: None
+        )
         return tell({name: pq.read_table(report.files[name]) for name in KEYS}), report
 
 
 class Nights:
     """Joins night after night, each from the state of the one before."""
 
-    def __init__(self, settings: JoinSettings, column: str = "embedding") -> None:
-        self._settings, self._column = settings, column
+    def __init__(self, spark: SparkSession, settings: JoinSettings, column: str = "embedding") -> None:
+        self._spark, self._settings, self._column = spark, settings, column
         self._state: JoinState | None = None
-        self._open = ExitStack()
 
-    def __enter__(self) -> Nights:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    def join(self, spark: SparkSession, *sides: Items) -> int:
+    def join(self, *sides: Items) -> int:
         """Join, compare the result with a join of everything, and say how many items were compared anew."""
         expected, report = join_everything([as_table(side, self._column) for side in sides], self._settings)
-        frames = [as_frame(spark, side, self._column) for side in sides]
-        tonight = self._open.enter_context(
-            closing(similar_pairs(*frames, settings=self._settings, previous=self._state))
-        )
-        assert tell({name: getattr(tonight, name).toArrow() for name in KEYS}) == expected
-        audit = tonight.audit
+        frames = [as_frame(self._spark, side, self._column) for side in sides]
+        with closing(similar_pairs(*frames, settings=self._settings, previous=self._state)) as tonight:
+            tables = {name: getattr(tonight, name).toArrow() for name in KEYS}
+            digests, audit = tonight.state.digests.toArrow(), tonight.audit
+        assert tell(tables) == expected
         assert (audit.left, audit.right) == (report.left, report.right)
         assert (audit.pairs, audit.neighbors) == (len(expected["pairs"]), len(expected["neighbors"]))
-        self._state = tonight.state
+        left = (digests, tables["pairs"], tables["neighbors"])
+        self._state = JoinState(*(self._spark.createDataFrame(table) for table in left))
         return audit.compared
 
 
@@ -102,18 +97,18 @@ def test_nights_find_what_a_join_of_everything_finds(
 ) -> None:
     settings = JoinSettings(measure=measure, threshold=threshold, neighbors=2, one_task_rows=one_task_rows)
     items = draw_vectors(400, seed=1) | {f"lone{i}": [10.0 * i, 1.0, i * i, -3.0] for i in range(1, 140)}
-    with Nights(settings) as nights:
-        distinct = nights.join(spark, items)
-        representative = next(name for name, row in items.items() if list(items.values()).count(row) > 2)
-        # A representative goes, so that a copy takes its place; one is altered, one comes, one cannot be compared.
-        del items[representative]
-        items |= {"lone3": [1.0, 2.0, 3.0, 4.0], "new": [9.0, 1.0, 2.0, 4.0], "lone5": None}
-        assert 0 < nights.join(spark, items) < distinct / 3
-        # The item comes back as a copy of one that sorts behind it; the altered one becomes a copy; another one goes.
-        items |= {representative: items["lone7"], "lone3": items["lone8"]}
-        del items["lone20"]
-        assert 0 < nights.join(spark, items) < distinct / 3
-        assert nights.join(spark, items) == 0, "nothing changed"
+    nights = Nights(spark, settings)
+    distinct = nights.join(items)
+    representative = next(name for name, row in items.items() if list(items.values()).count(row) > 2)
+    # A representative goes, so that a copy takes its place; one is altered, one comes, one cannot be compared.
+    del items[representative]
+    items |= {"lone3": [1.0, 2.0, 3.0, 4.0], "new": [9.0, 1.0, 2.0, 4.0], "lone5": None}
+    assert 0 < nights.join(items) < distinct / 3
+    # The item comes back as a copy of one that sorts behind it; the altered one becomes a copy; another one goes.
+    items |= {representative: items["lone7"], "lone3": items["lone8"]}
+    del items["lone20"]
+    assert 0 < nights.join(items) < distinct / 3
+    assert nights.join(items) == 0, "nothing changed"
 
 
 def test_nights_of_sets_and_of_pairs_alone(spark: SparkSession) -> None:
@@ -125,21 +120,21 @@ def test_nights_of_sets_and_of_pairs_alone(spark: SparkSession) -> None:
     changed = {name: row for name, row in items.items() if name != "040"}
     changed |= {"010": [1, 2, 3], "new": items["020"], "other": [80, 81], "030": []}
     for neighbors in (3, 0):
-        with Nights(JoinSettings(neighbors=neighbors, **wanted), column="tokens") as nights:
-            nights.join(spark, items)
-            assert 0 < nights.join(spark, changed) < 60
+        nights = Nights(spark, JoinSettings(neighbors=neighbors, **wanted), column="tokens")
+        nights.join(items)
+        assert 0 < nights.join(changed) < 60
 
 
 def test_nights_of_two_tables(spark: SparkSession) -> None:
     items = {name: row for name, row in draw_vectors(500, seed=2).items() if any(row or [])}
     left, right = dict(list(items.items())[:200]), {f"b{name}": row for name, row in list(items.items())[150:]}
     right |= {f"far{i}": [float(i), i * i, 2.0, -i] for i in range(60)}
-    with Nights(JoinSettings(threshold=0.95, neighbors=1)) as nights:
-        nights.join(spark, left, right)
-        right |= {"bnew": [3.0, 1.0, 0.0, 2.0], "far7": [1.0, 5.0, 2.0, 2.0]}
-        del right["far9"]
-        left |= {"new": [3.0, 1.0, 0.0, 2.0]}
-        assert 0 < nights.join(spark, left, right) < 40
+    nights = Nights(spark, JoinSettings(threshold=0.95, neighbors=1))
+    nights.join(left, right)
+    right |= {"bnew": [3.0, 1.0, 0.0, 2.0], "far7": [1.0, 5.0, 2.0, 2.0]}
+    del right["far9"]
+    left |= {"new": [3.0, 1.0, 0.0, 2.0]}
+    assert 0 < nights.join(left, right) < 40
 
 
 def test_other_settings_or_many_changes_compare_everything(spark: SparkSession) -> None:

@@ -213,9 +213,9 @@ def test_dense_rows_take_more_signs() -> None:
     ("changes", "plan"),
     [
         ({}, "signs"),
-        ({"neighbors": 1}, "cells"),
-        ({"measure": "euclidean", "threshold": 0.1}, "cells"),
-        ({"threshold": 0.6}, "cells"),
+        ({"neighbors": 1}, "exact"),
+        ({"measure": "euclidean", "threshold": 0.1}, "exact"),
+        ({"threshold": 0.6}, "exact"),
         ({"recall": 1.0}, "exact"),
         ({"plan": "cells"}, "cells"),
         ({"plan": "exact"}, "exact"),

@@ -96,6 +96,8 @@ def _find_offender(
     for item in member_M:
         weight += weight_N[item]
     if len(member_M) == 1:
+        # The part that it was cut from had the same place, and another diameter.
+        parts.diameter_N[parts.part_N[member_M[0]]] = 0
         return -1
     if weight > limits.max_weight:
         return int(member_M[0])
