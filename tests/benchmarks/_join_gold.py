@@ -25,7 +25,7 @@ SETTINGS = {
         measure="jaccard", threshold=0.4, neighbors=1, tokens=TokenSettings(unit="characters", length=4)
     ),
     "dblp_acm": JoinSettings(
-        measure="jaccard", threshold=0.5, neighbors=1, tokens=TokenSettings(unit="characters", length=3)
+        measure="jaccard", threshold=0.5, neighbors=1, tokens=TokenSettings(unit="characters", length=4)
     ),
 }
 
