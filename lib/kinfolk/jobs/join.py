@@ -28,7 +28,6 @@ from kinfolk.settings import JoinSettings
 from kinfolk.similarity.forecast import Forecast, format_bytes, format_count
 from kinfolk.similarity.groups.connect import connect_groups
 from kinfolk.similarity.incremental import JoinState
-from kinfolk.similarity.items import compares_vectors
 from kinfolk.similarity.join import JoinAudit, JoinResult, similar_pairs
 from kinfolk.tables.catalog import (
     CLEAN_ITEMS,
@@ -84,7 +83,7 @@ def read_items(run: Run) -> tuple[Table, DataFrame]:
 
     settings = run.settings.similarity
     blocks = check_blocking(settings)
-    if not compares_vectors(settings):
+    if not settings.compares_vectors:
         return CLEAN_ITEMS, run.read(CLEAN_ITEMS).where(F.col("text").isNotNull()).select("item_id", "text", *blocks)
     embeddings = run.read(ITEM_EMBEDDINGS).where(F.col("modality") == settings.modality)
     if blocks:

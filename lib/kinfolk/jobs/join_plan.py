@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 
 from kinfolk.settings import JoinSettings, Settings
 from kinfolk.similarity.forecast import Forecast, find_excess, spread_forecast
-from kinfolk.similarity.items import compares_vectors
 from kinfolk.similarity.task import SideCount, prepare_join
 from kinfolk.tables.catalog import CLEAN_ITEMS, ITEM_EMBEDDINGS
 from kinfolk.tables.lake import Lake
@@ -60,7 +59,7 @@ def plan_join(settings: Settings) -> PlanOfJoin:
 def _read_rows(settings: Settings) -> pa.Table:
     """What the job would read: item_id and value."""
     lake = Lake(settings.lake.root)
-    if compares_vectors(settings.similarity):
+    if settings.similarity.compares_vectors:
         filters = [("modality", "=", settings.similarity.modality)]
         rows = lake.read(ITEM_EMBEDDINGS, ["item_id", "embedding"], filters)
     else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from kinfolk.settings import JoinSettings, VectorMeasure
+from kinfolk.settings import JoinSettings
 from kinfolk.similarity.blocks import find_blocks, split_rows
 from kinfolk.similarity.compiling import KERNELS_DIGEST
 from kinfolk.similarity.effort import WHOLE, Share
@@ -51,11 +51,6 @@ class Join(Protocol):
         """All that some rows of the left side are similar to, exactly."""
 
 
-def compares_vectors(settings: JoinSettings) -> bool:
-    """Whether the measure compares vectors; otherwise it compares sets."""
-    return settings.measure in get_args(VectorMeasure)
-
-
 def read_items(table: pa.Table, settings: JoinSettings) -> tuple[Items, pa.Table]:
     """Split rows (item_id, value) into those that can be compared, and the rejected with their reason and detail.
 
@@ -69,7 +64,7 @@ def read_items(table: pa.Table, settings: JoinSettings) -> tuple[Items, pa.Table
 
 
 def _read_values(table: pa.Table, settings: JoinSettings) -> tuple[Items, pa.Table]:
-    if compares_vectors(settings):
+    if settings.compares_vectors:
         return read_vectors(table, is_zero_allowed=settings.measure != "cosine")
     return read_sets(table, settings.tokens)
 

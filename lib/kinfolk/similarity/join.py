@@ -13,7 +13,6 @@ from kinfolk.settings import JoinSettings
 from kinfolk.similarity.cluster import is_one_machine, read_found, run_tasks
 from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.incremental import JoinState, NightFound, join_changes
-from kinfolk.similarity.items import compares_vectors
 from kinfolk.similarity.recall import CERTAIN, Recall
 from kinfolk.similarity.task import Report, SideCount
 
@@ -152,7 +151,7 @@ def _columns(frame: DataFrame, settings: JoinSettings) -> list[str]:
 
 def _value_column(frame: DataFrame, settings: JoinSettings) -> str:
     """The column that is compared."""
-    allowed = ["embedding"] if compares_vectors(settings) else ["text", "tokens"]
+    allowed = ["embedding"] if settings.compares_vectors else ["text", "tokens"]
     there = [name for name in allowed if name in frame.columns]
     if len(there) != 1 or "item_id" not in frame.columns:
         raise DataError(

@@ -26,7 +26,6 @@ from kinfolk.similarity.items import (
     Items,
     Join,
     collapse_items,
-    compares_vectors,
     digest_items,
     plan_items,
     read_items,
@@ -253,7 +252,7 @@ def measure_join(
 
 def no_rows(settings: JoinSettings) -> pa.Table:
     """An input without rows."""
-    value = pa.list_(pa.float32()) if compares_vectors(settings) else pa.string()
+    value = pa.list_(pa.float32()) if settings.compares_vectors else pa.string()
     block = [] if settings.blocking is None else [("block", pa.string())]
     return pa.schema([("is_right", pa.bool_()), ("item_id", pa.string()), ("value", value), *block]).empty_table()
 
