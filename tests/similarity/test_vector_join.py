@@ -49,6 +49,11 @@ def read_side(vectors: dict[str, list[float]]) -> tuple[ItemVectors, dict[str, s
     return distinct, dict(zip(copies["item_id"].to_pylist(), copies["representative_id"].to_pylist(), strict=True))
 
 
+def make_items(rows: Any) -> ItemVectors:
+    """Vectors in the order of their ids, none of them equal."""
+    return ItemVectors(pa.array(list(name_rows(rows))), rows)
+
+
 def join(
     vectors: dict[str, list[float]],
     others: dict[str, list[float]] | None,
@@ -238,6 +243,17 @@ def test_a_recall_that_cells_cannot_reach_is_reached_exactly() -> None:
     items = ItemVectors(pa.array([f"{i:06d}" for i in range(6000)]), rows)
     wanted = JoinSettings(threshold=None, neighbors=3, recall=0.999, probes=200, plan="cells")
     assert VectorJoin(items, None, wanted, threads=1).is_exact
+
+
+def test_rare_pairs_are_not_missed_because_no_drawn_row_has_any() -> None:
+    random = np.random.default_rng(5)
+    rows = random.standard_normal((4000, 24))
+    twins = np.arange(0, 4000, 200)
+    rows[twins + 1] = rows[twins] + random.standard_normal((20, 24)) * 0.35
+    items = make_items(rows.astype(np.float32))
+    wanted = JoinSettings(threshold=0.85, neighbors=0, recall=0.95, plan="cells", probes=20)
+    found = join_vectors(items, None, wanted, threads=1)[0]
+    assert len(set(found.left_P.tolist()) & set(twins.tolist())) >= 19
 
 
 def test_the_budget_stops_a_join_long_before_its_last_pair() -> None:

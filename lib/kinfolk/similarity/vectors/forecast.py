@@ -41,6 +41,10 @@ CELL_HANDICAP = 2.0
 _FEWEST_ROWS, _MOST_ROWS = 256, 1024
 _ROWS_A_DRAWN = 100
 """Rows for each that is drawn: comparing these with all others takes a fiftieth of the whole join."""
+FEWEST_PARTNERED = 100
+"""Rows with true partners that tell how many cells to probe for a recall of .95; fewer leave the interval too wide."""
+_ROWS_A_LEARNED = 20
+"""Rows for each that is drawn at most to learn that: a tenth of the exact join of all of them."""
 _PILOT_ROWS, _TIMED_ROWS = 32, 128
 _MOST_SEEN = 5_000_000
 """Pairs of drawn rows, above which fewer rows are drawn."""
@@ -207,11 +211,24 @@ class Outlook:
         population = len(self.space.query_NE)
         if not population or not len(self.space.base_NE):
             return self
-        settings = self.settings
+        count = self.settings.probes // 2 if is_in_cells else _count_drawn(population, len(self.space.base_NE))
+        learned = self._draw(count)
+        # Where few rows have partners, it takes many rows to see how many cells have to be probed for them.
+        most = population // _ROWS_A_LEARNED if is_in_cells and not self.wanted.neighbors else 0
+        while count < most and learned.partnered < FEWEST_PARTNERED:
+            count = min(most, 4 * count)
+            learned = self._draw(count)
+        return learned
+
+    def _draw(self, count: int) -> Outlook:
         # Other rows than those that the result is measured on.
-        count = settings.probes // 2 if is_in_cells else _count_drawn(population, len(self.space.base_NE))
-        rows = draw_rows(population, count, seed=settings.seed + 1)
-        return replace(self, sample=draw_sample(self.space, self.wanted, settings, rows, threads=self.threads))
+        rows = draw_rows(len(self.space.query_NE), count, seed=self.settings.seed + 1)
+        return replace(self, sample=draw_sample(self.space, self.wanted, self.settings, rows, threads=self.threads))
+
+    @property
+    def partnered(self) -> int:
+        """How many of the drawn rows have any pair."""
+        return 0 if self.sample is None else len(np.unique(self.sample.truth.pairs.left_P))
 
     def is_less_in_cells(self, depth: int = USUAL_DEPTH) -> bool:
         """Whether the plan by cells is expected to take less time than the exact one."""

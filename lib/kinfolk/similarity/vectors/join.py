@@ -169,8 +169,13 @@ class VectorJoin:
         return cells
 
     def _depth_for(self, truth: Truth, cells: Cells, home_N: NDArray[np.int32], threads: int) -> int | None:
-        """How many cells each row has to probe for the recall; None where as many as are ranked do not suffice."""
+        """How many cells each row has to probe for the recall.
+
+        None where as many as are ranked do not suffice, and where there are no true partners to learn it from.
+        """
         row_P, place_P = np.nonzero(truth.neighbors.code_NK >= 0)
+        if not len(row_P) and not len(truth.pairs):
+            return None
         kinds = [
             (truth.pairs.left_P, truth.pairs.right_P, self.space.is_self_join),
             # A product that serves a row of another share cannot offer it a neighbour.
