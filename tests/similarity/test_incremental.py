@@ -14,7 +14,7 @@ import pytest
 
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.incremental import JoinState
-from kinfolk.similarity.join import similar_pairs
+from kinfolk.similarity.join import JoinResult, similar_pairs
 from kinfolk.similarity.task import Report, join_all
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ def tell(tables: Mapping[str, pa.Table]) -> Found:
         told[name] = {tuple(row.pop(column) for column in key): tuple(row.values()) for row in rows}
         assert len(told[name]) == len(rows)
     return told
+
+
+def tell_tables(result: JoinResult) -> Found:
+    return tell({name: getattr(result, name).toArrow() for name in KEYS})
 
 
 def join_everything(tables: Sequence[pa.Table], settings: JoinSettings) -> tuple[Found, Report]:
@@ -170,3 +174,20 @@ def test_what_was_found_below_full_recall_is_measured_anew(spark: SparkSession) 
             assert later.audit.recall.probes == 1000
             missed = first.pairs.count() - some.count()
             assert later.audit.recall.value == pytest.approx(1 - missed / first.pairs.count(), abs=0.05)
+
+
+def test_an_item_that_changes_its_block_is_compared_and_the_others_are_not(spark: SparkSession) -> None:
+    settings = JoinSettings(threshold=0.95, neighbors=0, blocking="kind")
+    items = {name: row for name, row in draw_vectors(120, seed=6).items() if any(row or [])}
+    kinds = {name: f"kind {place % 4}" for place, name in enumerate(items)}
+
+    def join(previous: JoinState | None) -> JoinResult:
+        table = as_table(items, "embedding").append_column("kind", pa.array([kinds[name] for name in items]))
+        return similar_pairs(spark.createDataFrame(table), settings=settings, previous=previous)
+
+    with closing(join(None)) as first:
+        # A new block, whose name sorts before the others.
+        kinds[list(items)[5]], kinds[list(items)[7]] = "kind 2", "a kind"
+        with closing(join(first.state)) as later, closing(join(None)) as whole:
+            assert tell_tables(later) == tell_tables(whole)
+            assert 1 <= later.audit.compared <= 4
