@@ -89,13 +89,14 @@ def join_night(
     """
     prepared = night.prepared
     left_ids, base_ids = prepared.left.items.ids, prepared.base.items.ids
-    pairs, neighbors = compare_due(night, share, threads=threads)
-    more_pairs, offers = compare_others(night, settings, share, threads=threads)
+    due_pairs, neighbors = compare_due(night, share, threads=threads)
+    other_pairs, offers = compare_others(night, settings, share, threads=threads)
+    pairs = Pairs.joined([due_pairs, other_pairs])
     clock.stop("join")
     files = {
         kind: [write_rows(scratch, schema, rows)]
         for kind, schema, rows in (
-            ("pairs", PAIRS, tell_pairs(Pairs.joined([pairs, more_pairs]), left_ids, base_ids)),
+            ("pairs", PAIRS, tell_pairs(pairs, left_ids, base_ids)),
             ("neighbors", NEIGHBORS, tell_neighbors(neighbors, left_ids, base_ids)),
             ("offers", NEIGHBORS, tell_neighbors(offers, left_ids, base_ids)),
         )
@@ -103,18 +104,7 @@ def join_night(
     if share[0] == 0:
         files |= write_sides(prepared, settings, scratch)
     clock.stop("write")
-    return Report(
-        files,
-        prepared.join.plan,
-        prepared.left.count,
-        prepared.right.count if prepared.right else None,
-        len(pairs) + len(more_pairs),
-        int((neighbors.code_NK >= 0).sum()),
-        CERTAIN,
-        threads,
-        clock.seconds,
-        prepared.join.forecasts[0],
-    )
+    return prepared.report(files, (pairs, neighbors), recall=CERTAIN, threads=threads, clock=clock)
 
 
 def compare_due(night: Night, share: Share, *, threads: int) -> tuple[Pairs, Neighbors]:

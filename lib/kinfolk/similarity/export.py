@@ -24,14 +24,12 @@ from numpy.typing import NDArray
 
 from kinfolk.errors import DataError, EnvironmentProblem, SettingsError
 from kinfolk.settings import JoinSettings, VectorMeasure
-from kinfolk.similarity.vectors.items import read_vectors
+from kinfolk.similarity.vectors.items import read_vectors, scale_to_one
 
 INDEX_FILE, IDS_FILE, ABOUT_FILE = "index.faiss", "ids.parquet", "index.json"
 
 FAISS_REQUIREMENT = "faiss-cpu==1.15.1"
 """What the package's `faiss` extra asks for."""
-
-_ROWS_AT_A_TIME = 8192
 
 
 @dataclass(frozen=True)
@@ -106,21 +104,11 @@ def _check_counts(items: int, rejected: int, lists: int) -> None:
 def _build_index(faiss: Any, vectors_ND: NDArray[np.float32], measure: VectorMeasure, lists: int) -> Any:
     metric = faiss.METRIC_L2 if measure == "euclidean" else faiss.METRIC_INNER_PRODUCT
     index = faiss.index_factory(vectors_ND.shape[1], f"IVF{lists},Flat" if lists else "Flat", metric)
-    stored_ND = _scale_to_one(vectors_ND) if measure == "cosine" else vectors_ND
+    stored_ND = scale_to_one(vectors_ND) if measure == "cosine" else vectors_ND
     if lists:
         index.train(stored_ND)
     index.add(stored_ND)
     return index
-
-
-def _scale_to_one(vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors divided by their lengths, in float64 until the end."""
-    units_ND = np.empty_like(vectors_ND)
-    for start in range(0, len(vectors_ND), _ROWS_AT_A_TIME):
-        rows = slice(start, start + _ROWS_AT_A_TIME)
-        exact_ND = vectors_ND[rows].astype(np.float64)
-        units_ND[rows] = exact_ND / np.sqrt(np.square(exact_ND).sum(axis=1, keepdims=True))
-    return units_ND
 
 
 def _open_folder(folder: str | Path) -> Path:

@@ -30,6 +30,8 @@ _Z_SURE = 5.0
 """Standard normal quantile that chance exceeds less than once in three million times."""
 _COPIES_READ = 3
 """Forms of the rows while they are read: as they came, one after the other, and in the order of their ids."""
+WRITE_SECONDS = 4e-7
+"""Of writing a pair or a neighbour."""
 _WRITTEN_BYTES, _MOST_WRITTEN = 200, 1 << 18
 """Of a row that is being written, and the most of them at a time."""
 _GIGABYTE = 1e9

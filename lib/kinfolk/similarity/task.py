@@ -135,6 +135,30 @@ class Prepared:
         """The side that the left one is compared with."""
         return self.right or self.left
 
+    def report(
+        self,
+        files: dict[str, list[str]],
+        found: tuple[Pairs, Neighbors],
+        *,
+        recall: Recall,
+        threads: int,
+        clock: Clock,
+    ) -> Report:
+        """What a task has to say that found these and wrote these files."""
+        pairs, neighbors = found
+        return Report(
+            files,
+            self.join.plan,
+            self.left.count,
+            self.right.count if self.right else None,
+            len(pairs),
+            int((neighbors.code_NK >= 0).sum()),
+            recall,
+            threads,
+            clock.seconds,
+            self.join.forecasts[0],
+        )
+
 
 def prepare_join(
     rows: pa.Table,
@@ -225,18 +249,7 @@ def join_share(
     if share[0] == 0:
         files |= write_sides(prepared, settings, scratch)
     clock.stop("write")
-    return Report(
-        files,
-        prepared.join.plan,
-        prepared.left.count,
-        prepared.right.count if prepared.right else None,
-        len(pairs),
-        int((neighbors.code_NK >= 0).sum()),
-        recall,
-        threads,
-        clock.seconds,
-        prepared.join.forecasts[0],
-    )
+    return prepared.report(files, (pairs, neighbors), recall=recall, threads=threads, clock=clock)
 
 
 def measure_join(

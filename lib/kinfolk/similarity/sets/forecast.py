@@ -19,6 +19,7 @@ from kinfolk.similarity.effort import Effort
 from kinfolk.similarity.forecast import (
     CERTAIN_NONE,
     FEWEST_COMPARISONS,
+    WRITE_SECONDS,
     Estimate,
     Forecast,
     Memory,
@@ -45,8 +46,6 @@ _LEAST_PACE, _MOST_PACE = 0.1, 20.0
 
 _MINHASH_TOKEN_SECONDS = 3e-8
 """Of reading a token twice."""
-_WRITE_SECONDS = 4e-7
-"""Of writing a pair or a neighbour."""
 
 _TEXT_COPIES = 3.0
 """Forms of a text or list while it is read: as it came, in order, and as kernels read it."""
@@ -150,7 +149,7 @@ class Outlook:
             + self.threads * self._items() * _ITEM_WORK_BYTES,
         )
         finding = (seconds + candidates * CANDIDATE_SECONDS) * self.sample.pace + self.sample.neighbor_seconds
-        writing = (neighbors + self.sample.pairs.value) * _WRITE_SECONDS
+        writing = (neighbors + self.sample.pairs.value) * WRITE_SECONDS
         return replace(forecast, pairs=self.sample.pairs, seconds=finding / self.threads + writing, memory=memory)
 
     def _sides(self) -> list[ItemSets]:

@@ -21,6 +21,7 @@ from kinfolk.similarity.effort import spread
 from kinfolk.similarity.forecast import (
     CERTAIN_NONE,
     FEWEST_COMPARISONS,
+    WRITE_SECONDS,
     Estimate,
     Forecast,
     Memory,
@@ -28,7 +29,7 @@ from kinfolk.similarity.forecast import (
     estimate_pairs,
 )
 from kinfolk.similarity.recall import Truth, draw_rows
-from kinfolk.similarity.vectors.cells import ROUNDS, ROWS_A_CENTER, cell_count
+from kinfolk.similarity.vectors.cells import cell_count, count_products
 from kinfolk.similarity.vectors.product import join_some
 from kinfolk.similarity.vectors.scan import SPARE_PLACES, Rows, Scan, Wanted
 from kinfolk.similarity.vectors.spaces import Space
@@ -51,8 +52,6 @@ _MOST_SEEN = 5_000_000
 _MOST_FOUND = 10 * _MOST_SEEN
 _TILE_ROWS = 1024
 _TILES_A_THREAD = 24
-_WRITE_SECONDS = 4e-7
-"""Of writing a pair or a neighbour."""
 _BEYOND = {"cosine": 1.0, "euclidean": 0.0, "inner_product": 1e30}
 """Similarities that hardly any pair reaches: what is found costs nothing, and only the looking is timed."""
 
@@ -102,11 +101,9 @@ def count_exact(space: Space, wanted: Wanted, *, is_shared: bool) -> float:
 def count_cells(space: Space, depth: int, probes: int) -> float:
     """Comparisons of the plan by cells: making and ranking them, probing them, and measuring what was found."""
     left, right = len(space.query_NE), len(space.base_NE)
-    cells = cell_count(right)
-    centers = ROUNDS * min(right, ROWS_A_CENTER * cells) * cells
-    homes = (right + (0 if space.is_self_join else left)) * cells
+    made = count_products(right, 0 if space.is_self_join else left)
     measured = min(left, probes) + min(left, probes // 2)
-    return float(centers + homes + left * cells + measured * right) + count_visits(space, depth)
+    return float(made + left * cell_count(right) + measured * right) + count_visits(space, depth)
 
 
 def count_visits(space: Space, depth: int) -> float:
@@ -269,7 +266,7 @@ class Outlook:
         """What the plan by signs is expected to find, as the exact one does, and to need on one thread."""
         if self.sample is None:
             return replace(exact, plan="signs", comparisons=meetings)
-        seconds = seconds / self.threads + self.sample.pairs.value * _WRITE_SECONDS
+        seconds = seconds / self.threads + self.sample.pairs.value * WRITE_SECONDS
         return replace(exact, plan="signs", comparisons=meetings, seconds=seconds)
 
     def _forecast(self, plan: str, comparisons: float, seconds: float = 0.0, memory: Memory | None = None) -> Forecast:
@@ -281,7 +278,7 @@ class Outlook:
         found = neighbors + self.sample.pairs.value
         # The pairs of a join with itself are met once, by one of their rows; neighbours are offered to both.
         pair_rows = left / 2 if self.space.is_self_join else left
-        seconds += pair_rows * self.sample.pair_seconds + left * self.sample.neighbor_seconds + found * _WRITE_SECONDS
+        seconds += pair_rows * self.sample.pair_seconds + left * self.sample.neighbor_seconds + found * WRITE_SECONDS
         memory = replace(memory, work=memory.work + count_writing_bytes(found))
         return replace(forecast, pairs=self.sample.pairs, seconds=seconds, memory=memory)
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from kinfolk.similarity.rows import sort_ids, tell_copies, tell_rejected
 
+_ROWS_AT_A_TIME = 8192
+
 
 class VectorProblem(StrEnum):
     """Why an item cannot be compared with others."""
@@ -109,6 +111,16 @@ def collapse_copies(items: ItemVectors) -> tuple[ItemVectors, pa.Table]:
     copies = tell_copies(items.ids, first_N)
     distinct = items if not len(copies) else items.take(np.flatnonzero(first_N == np.arange(len(items))))
     return distinct, copies
+
+
+def scale_to_one(vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors divided by their lengths, in float64 until the end."""
+    units_ND = np.empty_like(vectors_ND)
+    for start in range(0, len(vectors_ND), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        exact_ND = vectors_ND[rows].astype(np.float64)
+        units_ND[rows] = exact_ND / np.sqrt(np.square(exact_ND).sum(axis=1, keepdims=True))
+    return units_ND
 
 
 def _hash_rows(vectors_ND: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from kinfolk.settings import VectorMeasure
 from kinfolk.similarity.compiling import compiled
+from kinfolk.similarity.vectors.items import scale_to_one
 
 Matrix = NDArray[np.float32]
 
@@ -127,8 +128,8 @@ def make_space(measure: VectorMeasure, left_ND: Matrix, right_ND: Matrix | None 
     is_self_join = right_ND is None
     base_ND = left_ND if right_ND is None else right_ND
     if measure == "cosine":
-        left_NE = _directions(left_ND)
-        right_NE = left_NE if is_self_join else _directions(base_ND)
+        left_NE = scale_to_one(left_ND)
+        right_NE = left_NE if is_self_join else scale_to_one(base_ND)
     elif measure == "inner_product":
         left_NE, right_NE = left_ND, base_ND
     else:
@@ -137,16 +138,6 @@ def make_space(measure: VectorMeasure, left_ND: Matrix, right_ND: Matrix | None 
     # Twice the bound on the sum, and a little more for the rounding of both factors.
     margin = (left_NE.shape[1] + 4) * 2.0**-23 * lengths
     return Space(measure, left_ND, base_ND, left_NE, right_NE, margin)
-
-
-def _directions(vectors_ND: Matrix) -> Matrix:
-    """Vectors divided by their lengths, in float64 until the end."""
-    units_ND = np.empty_like(vectors_ND)
-    for start in range(0, len(vectors_ND), _ROWS_AT_A_TIME):
-        rows = slice(start, start + _ROWS_AT_A_TIME)
-        exact = vectors_ND[rows].astype(np.float64)
-        units_ND[rows] = exact / np.sqrt(np.square(exact).sum(axis=1))[:, None]
-    return units_ND
 
 
 def _lifted(left_ND: Matrix, right_ND: Matrix) -> tuple[Matrix, Matrix]:
