@@ -29,9 +29,12 @@ def spark() -> Iterator[SparkSession]:
     """The one Spark session, with Delta."""
     from kinfolk.engines.spark import build_session
 
-    # Queries over a few rows are over before optimised code pays. All the tests' classes fill the 48 MB that the JVM
-    # then has for code, after which it would interpret everything that is new.
-    quick = "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m'"
+    # Queries over a few rows are over before optimised code pays, the JVM's and Spark's. All the tests' classes fill
+    # the 48 MB that the JVM then has for code, after which it would interpret everything that is new.
+    quick = (
+        "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m'"
+        " --conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN"
+    )
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", f"--driver-memory 1500m {quick} pyspark-shell")
     session = build_session("kinfolk-tests", SparkSettings(master="local[2]", shuffle_partitions=2))
     yield session
