@@ -157,7 +157,7 @@ def test_cells_are_made_where_they_save_work(left: int, right: int | None, is_le
     space = Space("cosine", rows, others, rows, others, 0.0)
     outlook = Outlook(space, Wanted(0.9, 10, 1000), JoinSettings(recall=0.95), 2, is_shared=False)
     assert outlook.is_less_in_cells() is is_less
-    assert not outlook.is_less_in_cells(depth=1_000_000), "as many as there are would be all"
+    assert not outlook.is_less_in_cells(1e6), "as many as there are would be all"
 
 
 def test_a_few_rows_are_compared_with_many_without_cells() -> None:

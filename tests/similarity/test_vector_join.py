@@ -16,6 +16,7 @@ from kinfolk.settings import JoinSettings
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.oracle import OracleJoin, join_by_brute_force
 from kinfolk.similarity.recall import draw_rows, measure_recall
+from kinfolk.similarity.vectors.cells import count_visited, find_homes, find_probes, make_cells, measure_borders
 from kinfolk.similarity.vectors.items import ItemVectors, collapse_copies, read_vectors
 from kinfolk.similarity.vectors.join import VectorJoin, join_vectors
 
@@ -243,6 +244,32 @@ def test_a_recall_that_cells_cannot_reach_is_reached_exactly() -> None:
     items = ItemVectors(pa.array([f"{i:06d}" for i in range(6000)]), rows)
     wanted = JoinSettings(threshold=None, neighbors=3, recall=0.999, probes=200, plan="cells")
     assert VectorJoin(items, None, wanted, threads=1).is_exact
+
+
+def test_each_row_probes_the_cells_around_it() -> None:
+    random = np.random.default_rng(3)
+    queries_NE, base_NE = (random.normal(size=(rows, 6)).astype(np.float32) for rows in (300, 900))
+    cells = make_cells(base_NE, 40, seed=0, threads=2)
+    home_N = find_homes(queries_NE, cells.center_CE, threads=2)
+    probes = find_probes(queries_NE, home_N, cells, 0.3, threads=2)
+    # The foot of the way from one center to the other at which both are as far from it as the row's projection.
+    rows, others = np.repeat(np.arange(300), 40), np.tile(np.arange(40, dtype=np.int32), 300)
+    home, there, row = cells.center_CE[home_N[rows]], cells.center_CE[others], queries_NE[rows].astype(float)
+    far = [np.square(row - center.astype(float)).sum(axis=1) for center in (home, there)]
+    with np.errstate(invalid="ignore"):
+        away = (far[1] - far[0]) / (2 * np.linalg.norm(there.astype(float) - home, axis=1))
+    away[others == home_N[rows]] = 0.0
+    assert measure_borders(queries_NE, home_N, cells.center_CE, rows, others) == pytest.approx(away, abs=1e-9)
+    place_N = np.argsort(probes.order_N)
+    does_probe = probes.do_visit(place_N[rows], others)
+    assert (does_probe == (away <= 0.3))[np.abs(away - 0.3) > 1e-5].all()
+    assert 1.5 < does_probe.sum() / 300 < 20, "neither the home alone nor nearly all"
+    visited = (does_probe * np.bincount(cells.home_N, minlength=40)[others]).sum() / 300
+    assert count_visited(queries_NE, home_N, cells, 0.3, threads=1) == pytest.approx(visited)
+    listed = [probes.order_N[np.r_[probes.at_home(cell), probes.visitors(cell)]] for cell in range(40)]
+    assert [set(some.tolist()) for some in listed] == [
+        set(rows[does_probe & (others == c)].tolist()) for c in range(40)
+    ]
 
 
 def test_rare_pairs_are_not_missed_because_no_drawn_row_has_any() -> None:

@@ -1,12 +1,14 @@
-"""The join by cells: each row is compared with the rows of the cells nearest to it.
+"""The join by cells: each row is compared with the rows of the cells around it.
 
-The base is cut into cells by k-means. A row is at home in the cell with the nearest center; it probes that cell and the
-next nearest ones. One matrix product serves all queries that probe a cell, and in a join with itself every product
-serves both sides: a pair is found when either row probes the other's home. So how many cells must be probed for a
-recall can be read off from true pairs: a pair needs as many probes as the smaller of the two ranks that its rows give
-to each other's home.
+The base is cut into cells by k-means. A row is at home in the cell with the nearest center, and it probes the cells
+whose border with its home is near. One matrix product serves all queries that probe a cell, and in a join with itself
+every product serves both sides: a pair is found when either row probes the other's home. So how near is near enough
+for a recall can be read off from true pairs: a pair is found once cells overlap by the smaller of the two distances
+that its rows have from the border with each other's home. Cells that overlap are those of spill trees (Liu, Moore, Gray
+and Yang, An Investigation of Practical Approximate Nearest Neighbor Algorithms, 2004, section 3), here all at once in
+the place of two halves after two halves.
 
-Shape suffixes: N items, C cells, E coordinates, D depth (cells ranked of a row), P pairs or probes.
+Shape suffixes: N items, C cells, E coordinates, X coordinates and one more, Q queries, V visits, P pairs.
 """
 
 from __future__ import annotations
@@ -20,18 +22,15 @@ from numpy.typing import NDArray
 from kinfolk.similarity.compiling import compiled
 from kinfolk.similarity.effort import WHOLE, Share, split_items, spread
 from kinfolk.similarity.found import Neighbors, Pairs
-from kinfolk.similarity.vectors.scan import Rows, Scan, Wanted
+from kinfolk.similarity.vectors.scan import Rows, Scan, Wanted, all_of
 from kinfolk.similarity.vectors.spaces import Matrix, Space, sort_places
 
 ROWS_A_CENTER = 64
 """Rows that each center is learned from."""
 ROUNDS = 2
 """Rounds of k-means; more change the recall by less than another seed does."""
-DEEPEST = 256
-"""Most cells that a row probes."""
-MOST_RANKED = 512
-"""Cells among which a row's nearest are looked for, those nearest to its home; at least DEEPEST."""
 _ROWS_AT_A_TIME = 1024
+_PAIRS_AT_A_TIME = 8192
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,41 @@ class Cells:
         return range(int(self.start_C[cell]), int(self.start_C[cell + 1]))
 
 
+@dataclass(frozen=True)
+class Probes:
+    """Which queries are compared with which cell.
+
+    `order_N`: queries by their homes, in order within; `home_N`: the home of each, in that order, and `home_start_C`
+    where those of each cell begin. `visitor_V`: cell by cell the places, rising, in that order, of queries that probe
+    it from elsewhere, and `start_C` where those of each cell begin.
+    """
+
+    order_N: Rows
+    home_N: NDArray[np.int32]
+    home_start_C: Rows
+    visitor_V: NDArray[np.int32]
+    start_C: Rows
+
+    def at_home(self, cell: int) -> Rows:
+        """Places of the queries that are at home in a cell."""
+        return np.arange(self.home_start_C[cell], self.home_start_C[cell + 1])
+
+    def visitors(self, cell: int) -> Rows:
+        """Places of the queries that probe a cell from elsewhere."""
+        return self.visitor_V[self.start_C[cell] : self.start_C[cell + 1]].astype(np.int64)
+
+    def counts(self) -> Rows:
+        """Queries that each cell is compared with."""
+        return np.diff(self.home_start_C) + np.diff(self.start_C)
+
+    def do_visit(self, query_P: Rows, cell_P: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Whether queries, by their places, are compared with cells."""
+        do_visit_P: NDArray[np.bool_] = self.home_N[query_P] == cell_P
+        return do_visit_P | _are_among(self.visitor_V, self.start_C, query_P, cell_P)
+
+
 def cell_count(rows: int) -> int:
-    """How many cells a base of so many rows is cut into: ranking cells and joining them then cost about the same.
+    """How many cells a base of so many rows is cut into: finding near cells and joining them then cost about the same.
 
     >>> cell_count(1), cell_count(400_000)
     (1, 1265)
@@ -117,164 +149,177 @@ def _nearness(row_QE: Matrix, center_CX: Matrix) -> Matrix:
     return near_QC
 
 
-def rank_cells(
-    query_NE: Matrix, home_N: NDArray[np.int32], cells: Cells, depth: int, *, threads: int
-) -> NDArray[np.int32]:
-    """The `depth` cells nearest to each query, nearest first, but its home always first."""
-    depth = min(depth, len(cells))
-    ranked_ND = np.empty((len(query_NE), depth), np.int32)
-    ranked_ND[:, 0] = home_N
+def measure_borders(
+    row_NE: Matrix, home_N: NDArray[np.int32], center_CE: Matrix, row_P: Rows, cell_P: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """How far rows are from the border between their home and another cell; 0 in their own home.
+
+    The points of the border are as far from one center as from the other, and it stands at right angles to the line
+    between them, so that the distance is the difference in nearness over their distance.
+    """
+    distance_P = np.zeros(len(row_P))
+    for start in range(0, len(row_P), _PAIRS_AT_A_TIME):
+        part = slice(start, start + _PAIRS_AT_A_TIME)
+        home_PE = center_CE[home_N[row_P[part]]].astype(np.float64)
+        there_PE = center_CE[cell_P[part]].astype(np.float64)
+        between_PE = home_PE - there_PE
+        length_P = np.sqrt(np.square(between_PE).sum(axis=1))
+        ahead_P = ((row_NE[row_P[part]] - (home_PE + there_PE) / 2) * between_PE).sum(axis=1)
+        np.divide(ahead_P, length_P, out=distance_P[part], where=length_P > 0)
+    return distance_P
+
+
+def count_visited(row_NE: Matrix, home_N: NDArray[np.int32], cells: Cells, overlap: float, *, threads: int) -> float:
+    """Base rows that a row is compared with on average, its home's among them, where cells overlap by a distance."""
+    probes = find_probes(row_NE, home_N, cells, overlap, threads=threads)
+    return float((probes.counts() * np.diff(cells.start_C)).sum() / max(1, len(row_NE)))
+
+
+def find_probes(query_NE: Matrix, home_N: NDArray[np.int32], cells: Cells, overlap: float, *, threads: int) -> Probes:
+    """Which queries probe which cell: those at a distance of at most `overlap` from the border with their home."""
     center_CX = _with_half_squares(cells.center_CE)
-    order, start_C = group_rows(home_N, len(cells))
+    order_N, home_start_C = group_rows(home_N, len(cells))
+    count_N = np.zeros(len(query_NE), np.int64)
+    probed: list[NDArray[np.int32]] = [np.empty(0, np.int32)] * len(cells)
 
-    def rank(cell: int) -> None:
-        rows = order[start_C[cell] : start_C[cell + 1]]
-        if len(rows):
-            # In the order of their nearness to the home, so that the best come early and few others are touched.
-            others = np.argsort(-_nearness(cells.center_CE[cell : cell + 1], center_CX)[0])
-            others = others[others != cell][:MOST_RANKED]
-            ranked_ND[rows, 1:] = _rank_others(query_NE[rows], others, center_CX, depth - 1)
+    def probe(cell: int) -> None:
+        places = slice(home_start_C[cell], home_start_C[cell + 1])
+        rows = order_N[places]
+        if not len(rows):
+            return
+        # A cell counts if the row is as near to it as to its home, less the overlap times the distance of the centers.
+        apart_CE = cells.center_CE - cells.center_CE[cell]
+        grown_CX = center_CX.copy()
+        grown_CX[:, -1] += np.float32(overlap) * np.sqrt(np.square(apart_CE).sum(axis=1))
+        near_QC = _nearness(query_NE[rows], grown_CX)
+        least_Q = near_QC[:, cell].copy()
+        near_QC[:, cell] = -np.inf
+        probed[cell] = _find_at_least(near_QC, least_Q, count_N[places])
 
-    if depth > 1:
-        spread(rank, range(len(cells)), threads)
-    return ranked_ND
-
-
-def _rank_others(query_QE: Matrix, others: Rows, center_CX: Matrix, count: int) -> NDArray[np.int64]:
-    """The nearest of some cells to each query, nearest first."""
-    column_QD = np.empty((len(query_QE), count), np.int64)
-    _best_columns(_nearness(query_QE, center_CX[others]), column_QD)
-    return others[column_QD]
+    spread(probe, range(len(cells)), threads)
+    visitor_V, start_C = _turn_around(count_N, np.concatenate(probed), len(cells))
+    return Probes(order_N, home_N[order_N], home_start_C, visitor_V, start_C)
 
 
 @compiled
-def _best_columns(value_QB: Matrix, column_QD: Rows) -> None:
-    """The columns with the greatest values of each row, greatest first; fast where they come early in the row."""
-    columns, count = value_QB.shape[1], column_QD.shape[1]
-    best_D = np.empty(count, np.float32)
-    for q in range(len(value_QB)):
-        # Kept in order: the few that come late move the few that are worse.
-        kept = 0
-        for b in range(columns):
-            value = value_QB[q, b]
-            if kept == count and value <= best_D[count - 1]:
-                continue
-            place = min(kept, count - 1)
-            while place > 0 and best_D[place - 1] < value:
-                best_D[place], column_QD[q, place] = best_D[place - 1], column_QD[q, place - 1]
-                place -= 1
-            best_D[place], column_QD[q, place] = value, b
-            kept = min(kept + 1, count)
+def _find_at_least(value_QC: Matrix, least_Q: NDArray[np.float32], count_Q: Rows) -> NDArray[np.int32]:
+    """The columns of each row, one row after the other, with values of at least the row's; counts how many each has."""
+    column_V = np.empty(value_QC.size + 1, np.int32)
+    place = 0
+    for q in range(len(value_QC)):
+        first = place
+        for c in range(value_QC.shape[1]):
+            # Written in any case and kept if it counts: a branch that is rarely taken costs more.
+            column_V[place] = c
+            place += value_QC[q, c] >= least_Q[q]
+        count_Q[q] = place - first
+    return column_V[:place].copy()
+
+
+@compiled
+def _turn_around(count_N: Rows, cell_V: NDArray[np.int32], cells: int) -> tuple[NDArray[np.int32], Rows]:
+    """From the cells of each row, one row after the other, to the rows, rising, of each cell, and where these begin.
+
+    A counting sort. The last entry of `start_C` is where the last cell ends.
+    """
+    start_C, row_V = np.zeros(cells + 1, np.int64), np.empty(len(cell_V), np.int32)
+    for cell in cell_V:
+        start_C[cell + 1] += 1
+    for c in range(1, len(start_C)):
+        start_C[c] += start_C[c - 1]
+    next_C = start_C.copy()
+    v = 0
+    for n in range(len(count_N)):
+        for _ in range(count_N[n]):
+            cell = cell_V[v]
+            row_V[next_C[cell]] = n
+            next_C[cell] += 1
+            v += 1
+    return row_V, start_C
+
+
+@compiled
+def _are_among(row_V: NDArray[np.int32], start_C: Rows, row_P: Rows, cell_P: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether rows are among the rows, rising, of cells."""
+    is_among_P = np.zeros(len(row_P), np.bool_)
+    for p in range(len(row_P)):
+        row, low, high = row_P[p], start_C[cell_P[p]], start_C[cell_P[p] + 1]
+        while low < high:
+            middle = (low + high) // 2
+            if row_V[middle] < row:
+                low = middle + 1
+            else:
+                high = middle
+        is_among_P[p] = low < start_C[cell_P[p] + 1] and row_V[low] == row
+    return is_among_P
 
 
 def join_cells(
-    space: Space, wanted: Wanted, cells: Cells, ranked_ND: NDArray[np.int32], *, threads: int, share: Share = WHOLE
+    space: Space, wanted: Wanted, cells: Cells, probes: Probes, *, threads: int, share: Share = WHOLE
 ) -> tuple[Pairs, Neighbors]:
-    """Pairs and neighbours, each row compared with the cells that it probes (`ranked_ND`, its home first).
+    """Pairs and neighbours, each row compared with its home and the cells that it probes.
 
     A share has the queries that are at home in the cells t, t + T, … of the order of their size.
     """
-    inside = space.reordered(cells.order_N)
-    is_self_join = space.is_self_join
-    probe_ND = ranked_ND[cells.order_N] if is_self_join else ranked_ND
+    inside = space.narrowed(probes.order_N, cells.order_N)
+    is_self_join, home_N = space.is_self_join, probes.home_N
+    size_C = np.diff(cells.start_C)
     is_owned_C = np.zeros(len(cells), bool)
-    is_owned_C[np.argsort(-np.diff(cells.start_C), kind="stable")[share[0] :: share[1]]] = True
+    is_owned_C[np.argsort(-size_C, kind="stable")[share[0] :: share[1]]] = True
     scan = Scan(inside, wanted)
-    visits = _Visits(probe_ND, is_owned_C)
-    home_N = probe_ND[:, 0]
 
-    def owns(query_P: Rows, base_P: Rows) -> NDArray[np.bool_]:
-        if not is_self_join:
-            return np.ones(len(query_P), bool)
+    def is_first(query_P: Rows, base_P: Rows) -> NDArray[np.bool_]:
         # The other row meets the query as well if it probes the query's home; then the one with the lower code counts.
-        is_met = (probe_ND[base_P] == home_N[query_P, None]).any(axis=1)
-        is_first = cells.order_N[query_P] < cells.order_N[base_P]
-        return np.where(is_met, is_first, query_P != base_P)
+        is_met = probes.do_visit(base_P, home_N[query_P])
+        return ~is_met | (cells.order_N[query_P] < cells.order_N[base_P])
 
     def visit_home(cell: int) -> None:
-        visit(cell, visits.at_home(cell), is_mutual=False)
+        visit(cell, probes.at_home(cell), is_mutual=False)
 
     def visit_away(cell: int) -> None:
-        visit(cell, visits.from_elsewhere(cell), is_mutual=is_self_join and bool(is_owned_C[cell]))
+        visitors = probes.visitors(cell)
+        if share != WHOLE:
+            visitors = visitors[is_owned_C[home_N[visitors]]]
+        visit(cell, visitors, is_mutual=is_self_join and bool(is_owned_C[cell]))
 
     def visit(cell: int, queries: Rows, *, is_mutual: bool) -> None:
         base = cells.rows(cell)
         for part in split_items(len(queries), _ROWS_AT_A_TIME):
             for bases in split_items(len(base), _ROWS_AT_A_TIME):
                 some = range(base.start + bases.start, base.start + bases.stop)
+                owns = is_first if is_self_join else all_of
                 scan.take(queries[part.start : part.stop], some, is_mutual=is_mutual, owns=owns)
 
     # All homes first, so that the floors are high when the far larger rest is looked at; the largest cells first, so
     # that no thread is left alone with one of them at the end.
-    by_size = np.argsort(-np.diff(cells.start_C) * visits.counts(), kind="stable").tolist()
-    spread(visit_home, by_size, threads)
+    by_size = np.argsort(-size_C * probes.counts(), kind="stable").tolist()
+    spread(visit_home, [cell for cell in by_size if is_owned_C[cell]], threads)
     spread(visit_away, by_size, threads)
-    pairs = scan.pairs()
-    if is_self_join:
-        pairs = _ordered(cells.order_N[pairs.left_P], cells.order_N[pairs.right_P], pairs.similarity_P)
-    else:
-        pairs = Pairs(pairs.left_P, cells.order_N[pairs.right_P], pairs.similarity_P)
+    pairs = _as_codes(scan.pairs(), probes.order_N, cells.order_N, is_self_join=is_self_join)
     if not wanted.neighbors:
         return pairs, Neighbors.none()
-    rows = np.flatnonzero(is_owned_C[home_N])
-    neighbors, _ = scan.neighbors(rows)
-    return pairs, _in_first_order(neighbors, cells.order_N, is_self_join)
-
-
-class _Visits:
-    """Which queries visit which cell; only those at home in a cell that is owned."""
-
-    def __init__(self, probe_ND: NDArray[np.int32], is_owned_C: NDArray[np.bool_]) -> None:
-        cells, depth = len(is_owned_C), probe_ND.shape[1]
-        rows = np.flatnonzero(is_owned_C[probe_ND[:, 0]])
-        self._rows, self._depth = rows, depth - 1
-        self._home = group_rows(probe_ND[rows, 0].copy(), cells)
-        self._away = group_rows(probe_ND[rows, 1:].ravel(), cells)
-
-    def at_home(self, cell: int) -> Rows:
-        place_P, start_C = self._home
-        return self._rows[place_P[start_C[cell] : start_C[cell + 1]]]
-
-    def from_elsewhere(self, cell: int) -> Rows:
-        place_P, start_C = self._away
-        visits = place_P[start_C[cell] : start_C[cell + 1]]
-        rows: Rows = self._rows[visits // self._depth]
-        return rows
-
-    def counts(self) -> Rows:
-        """Visits of each cell."""
-        return np.diff(self._home[1]) + np.diff(self._away[1])
-
-
-@compiled
-def _count_and_place(cell_P: NDArray[np.int32], start_C: Rows, place_P: Rows) -> None:
-    """A counting sort: where each cell begins, and the places of its entries, in their order."""
-    for cell in cell_P:
-        start_C[cell + 1] += 1
-    for c in range(1, len(start_C)):
-        start_C[c] += start_C[c - 1]
-    next_C = start_C.copy()
-    for p in range(len(cell_P)):
-        place_P[next_C[cell_P[p]]] = p
-        next_C[cell_P[p]] += 1
+    neighbors, _ = scan.neighbors(np.flatnonzero(is_owned_C[home_N]))
+    return pairs, _in_first_order(neighbors, probes.order_N, cells.order_N)
 
 
 def group_rows(cell_P: NDArray[np.int32], cells: int) -> tuple[Rows, Rows]:
     """Positions grouped by cell, in order within, and where each cell begins and the last one ends."""
-    start_C, place_P = np.zeros(cells + 1, np.int64), np.empty(len(cell_P), np.int64)
-    _count_and_place(cell_P, start_C, place_P)
-    return place_P, start_C
+    place_P, start_C = _turn_around(np.ones(len(cell_P), np.int64), cell_P, cells)
+    return place_P.astype(np.int64), start_C
 
 
-def _ordered(one_P: Rows, other_P: Rows, similarity_P: NDArray[np.float64]) -> Pairs:
-    return Pairs(np.minimum(one_P, other_P), np.maximum(one_P, other_P), similarity_P)
+def _as_codes(pairs: Pairs, left_order_N: Rows, right_order_N: Rows, *, is_self_join: bool) -> Pairs:
+    """Pairs of places as pairs of codes, in a join with itself the lower one first."""
+    left_P, right_P = left_order_N[pairs.left_P], right_order_N[pairs.right_P]
+    if is_self_join:
+        left_P, right_P = np.minimum(left_P, right_P), np.maximum(left_P, right_P)
+    return Pairs(left_P, right_P, pairs.similarity_P)
 
 
-def _in_first_order(neighbors: Neighbors, order_N: Rows, is_self_join: bool) -> Neighbors:
+def _in_first_order(neighbors: Neighbors, left_order_N: Rows, right_order_N: Rows) -> Neighbors:
     """Neighbours as codes, in the order of their rows; places are sorted again, since ties go by code."""
-    code_NK = np.where(neighbors.code_NK >= 0, order_N[neighbors.code_NK], -1)
-    rows = order_N[neighbors.row_N] if is_self_join else neighbors.row_N
-    similarity_NK = neighbors.similarity_NK
+    code_NK = np.where(neighbors.code_NK >= 0, right_order_N[neighbors.code_NK], -1)
+    rows, similarity_NK = left_order_N[neighbors.row_N], neighbors.similarity_NK
     sort_places(similarity_NK, code_NK)
     order = np.argsort(rows, kind="stable")
     return Neighbors(rows[order], code_NK[order], similarity_NK[order])

@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.effort import spread
@@ -31,11 +30,11 @@ from kinfolk.similarity.forecast import (
 from kinfolk.similarity.recall import Truth, draw_rows
 from kinfolk.similarity.vectors.cells import cell_count, count_products
 from kinfolk.similarity.vectors.product import join_some
-from kinfolk.similarity.vectors.scan import SPARE_PLACES, Rows, Scan, Wanted
+from kinfolk.similarity.vectors.scan import SPARE_PLACES, Rows, Scan, Wanted, all_of
 from kinfolk.similarity.vectors.spaces import Space
 
-USUAL_DEPTH = 16
-"""Cells that a row probes, where it has not been learned yet."""
+USUAL_CELLS = 16
+"""Cells that a row is compared with, its home among them, where it has not been learned yet."""
 CELL_HANDICAP = 2.0
 """How many comparisons in blocks take as long as one in cells, whose products are narrow."""
 
@@ -62,8 +61,8 @@ _CELL_PAIR_BYTES = 120
 _PLACE_BYTES, _CELL_PLACE_BYTES = 40, 64
 """Of a place for a neighbour: its key, its code and similarity, both once more while they are sorted, and in cells once
 more while they are put in order."""
-_PROBE_BYTES = 20
-"""Of a cell that a row probes, ranked, put in order, and grouped by cell."""
+_PROBE_BYTES = 16
+"""Of a cell that a row probes: found, put together, and grouped by cell."""
 _TILE_BYTES = 8
 """Of an entry of a tile that a thread works on: its score, its flag, and the places of what is taken of it."""
 
@@ -98,18 +97,12 @@ def count_exact(space: Space, wanted: Wanted, *, is_shared: bool) -> float:
     return all_of_them / 2 if space.is_self_join and not (is_shared and wanted.neighbors) else all_of_them
 
 
-def count_cells(space: Space, depth: int, probes: int) -> float:
-    """Comparisons of the plan by cells: making and ranking them, probing them, and measuring what was found."""
+def count_cells(space: Space, visited: float, probes: int) -> float:
+    """Comparisons of the plan by cells: with centers, with so many base rows, and to measure what was found."""
     left, right = len(space.query_NE), len(space.base_NE)
     made = count_products(right, 0 if space.is_self_join else left)
     measured = min(left, probes) + min(left, probes // 2)
-    return float(made + left * cell_count(right) + measured * right) + count_visits(space, depth)
-
-
-def count_visits(space: Space, depth: int) -> float:
-    """Comparisons of rows with the rows of cells."""
-    right = len(space.base_NE)
-    return len(space.query_NE) * min(depth, cell_count(right)) * right / cell_count(right)
+    return float(made + left * cell_count(right) + measured * right) + left * visited
 
 
 def draw_sample(space: Space, wanted: Wanted, settings: JoinSettings, rows: Rows, *, threads: int) -> Sample:
@@ -173,15 +166,11 @@ def _time_cells(space: Space, wanted: Wanted, threads: int) -> float:
 
     def multiply(query_Q: Rows) -> None:
         for start in starts.tolist():
-            scan.take(query_Q, range(start, start + width), is_mutual=False, owns=_all_of)
+            scan.take(query_Q, range(start, start + width), is_mutual=False, owns=all_of)
 
     started = time.process_time()
     spread(multiply, queries, threads)
     return (time.process_time() - started) / threads / (len(queries) * len(queries[0]) * len(starts) * width)
-
-
-def _all_of(query_P: Rows, _: Rows) -> NDArray[np.bool_]:
-    return np.ones(len(query_P), bool)
 
 
 @dataclass(frozen=True)
@@ -227,9 +216,9 @@ class Outlook:
         """How many of the drawn rows have any pair."""
         return 0 if self.sample is None else len(np.unique(self.sample.truth.pairs.left_P))
 
-    def is_less_in_cells(self, depth: int = USUAL_DEPTH) -> bool:
-        """Whether the plan by cells is expected to take less time than the exact one."""
-        in_cells = count_cells(self.space, depth, self.settings.probes)
+    def is_less_in_cells(self, visited: float | None = None) -> bool:
+        """Whether the plan by cells, where a row meets so many others, is expected to take less time than the exact."""
+        in_cells = count_cells(self.space, self._visited(visited), self.settings.probes)
         return CELL_HANDICAP * in_cells < count_exact(self.space, self.wanted, is_shared=self.is_shared)
 
     def forecast_exact(self) -> Forecast:
@@ -246,21 +235,28 @@ class Outlook:
         )
         return self._forecast("exact", comparisons, seconds, memory)
 
-    def forecast_cells(self, depth: int = USUAL_DEPTH) -> Forecast:
-        """What the plan by cells is expected to find and to need, where each row probes so many."""
-        comparisons = count_cells(self.space, depth, self.settings.probes)
+    def forecast_cells(self, visited: float | None = None) -> Forecast:
+        """What the plan by cells is expected to find and to need, where a row meets so many others."""
+        visited = self._visited(visited)
+        comparisons = count_cells(self.space, visited, self.settings.probes)
         if self.sample is None:
             return self._forecast("cells", comparisons)
-        visited = count_visits(self.space, depth)
-        seconds = visited * self.sample.cell_seconds + (comparisons - visited) * self.sample.comparison_seconds
+        left, right = len(self.space.query_NE), len(self.space.base_NE)
+        meetings, rows_a_cell = left * visited, right / cell_count(right)
+        seconds = meetings * self.sample.cell_seconds + (comparisons - meetings) * self.sample.comparison_seconds
         memory = Memory(
             rows=_count_row_bytes(self.space) + _count_reordered_bytes(self.space),
             neighbors=self._places(0) * _CELL_PLACE_BYTES,
             pairs=self.sample.pairs.value * _CELL_PAIR_BYTES,
-            work=len(self.space.query_NE) * depth * _PROBE_BYTES
-            + self.threads * _TILE_BYTES * _TILE_ROWS * len(self.space.base_NE) / cell_count(len(self.space.base_NE)),
+            work=meetings / rows_a_cell * _PROBE_BYTES + self.threads * _TILE_BYTES * _TILE_ROWS * rows_a_cell,
         )
         return self._forecast("cells", comparisons, seconds, memory)
+
+    def _visited(self, learned: float | None) -> float:
+        """Base rows that a row meets in cells."""
+        right = len(self.space.base_NE)
+        usual = USUAL_CELLS * right / cell_count(right)
+        return min(float(right), usual if learned is None else learned)
 
     def forecast_signs(self, meetings: float, seconds: float, exact: Forecast) -> Forecast:
         """What the plan by signs is expected to find, as the exact one does, and to need on one thread."""
@@ -294,5 +290,6 @@ def _count_row_bytes(space: Space) -> float:
 
 def _count_reordered_bytes(space: Space) -> float:
     """Bytes of what is put in the order of the cells, less those of the rows as they came, which are gone by then."""
-    sides = [space.left_ND] if space.is_self_join else [space.left_ND, space.right_ND]
-    return float(space.right_ND.nbytes + space.base_NE.nbytes - sum(side.nbytes for side in sides))
+    if space.is_self_join:
+        return float(space.base_NE.nbytes)
+    return float(space.query_NE.nbytes + space.base_NE.nbytes)

@@ -5,6 +5,8 @@ Shape suffixes: N items, P pairs, K neighbours.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -18,14 +20,16 @@ from kinfolk.similarity.forecast import Forecast, check_budgets
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Truth, estimate_recall
 from kinfolk.similarity.vectors.cells import (
-    DEEPEST,
     Cells,
+    Probes,
     cell_count,
     count_products,
+    count_visited,
     find_homes,
+    find_probes,
     join_cells,
     make_cells,
-    rank_cells,
+    measure_borders,
 )
 from kinfolk.similarity.vectors.forecast import Outlook
 from kinfolk.similarity.vectors.items import ItemVectors
@@ -38,7 +42,6 @@ VectorPlan = Literal["exact", "cells", "signs"]
 
 FEWEST_ROWS = 5000
 """Base rows below which other plans than the exact one are not worth their making."""
-_PAIRS_AT_A_TIME = 8192
 
 
 def join_vectors(
@@ -54,6 +57,15 @@ def join_vectors(
     with threadpool_limits(1):
         join = VectorJoin(left, right, settings, threads=threads, is_shared=share != WHOLE)
         return join.find(share, threads=threads)
+
+
+@dataclass(frozen=True)
+class _CellPlan:
+    """Cells, which queries probe which of them, and how many base rows a query meets there on average."""
+
+    cells: Cells
+    probes: Probes
+    visited: float
 
 
 class VectorJoin:
@@ -80,14 +92,13 @@ class VectorJoin:
         self._wanted = make_wanted(settings)
         measure = cast(VectorMeasure, settings.measure)
         self.space = make_space(measure, left.vectors_ND, None if right is None else right.vectors_ND)
-        self._ranked_ND = np.empty((0, 0), np.int32)
         outlook = Outlook(self.space, self._wanted, settings, threads, is_shared)
         self._keys = self._make_keys(threads) if self._may_use_signs() else None
         is_in_cells = self._keys is None and self._may_use_cells()
         is_in_cells = is_in_cells and (settings.plan == "cells" or outlook.is_less_in_cells())
         if is_in_cells or (outlook.is_worth_learning if is_forecast_needed is None else is_forecast_needed):
             outlook = outlook.learn(is_in_cells=is_in_cells)
-        check_budgets(outlook.forecast_cells(1) if is_in_cells else outlook.forecast_exact(), settings)
+        check_budgets(outlook.forecast_cells(0.0) if is_in_cells else outlook.forecast_exact(), settings)
         self._cells = self._plan_cells(outlook) if is_in_cells else None
         self.forecasts = self._forecast(outlook)
 
@@ -110,7 +121,8 @@ class VectorJoin:
         if self._cells is None:
             block_rows = self._settings.block_rows
             return join_exactly(self.space, self._wanted, block_rows=block_rows, threads=threads, share=share)
-        return join_cells(self.space, self._wanted, self._cells, self._ranked_ND, threads=threads, share=share)
+        cells, probes = self._cells.cells, self._cells.probes
+        return join_cells(self.space, self._wanted, cells, probes, threads=threads, share=share)
 
     def probe(self, rows: Rows, *, threads: int) -> Truth:
         """All that some rows of the left side are similar to, exactly."""
@@ -149,11 +161,11 @@ class VectorJoin:
         if self._keys is not None:
             return [outlook.forecast_signs(self._keys.plan.meetings, self._keys.plan.seconds, exact), exact]
         if self._cells is not None:
-            return [outlook.forecast_cells(self._ranked_ND.shape[1]), exact]
+            return [outlook.forecast_cells(self._cells.visited), exact]
         return [exact, outlook.forecast_cells()] if self._may_use_cells() else [exact]
 
-    def _plan_cells(self, outlook: Outlook) -> Cells | None:
-        """Cells, and of each row those it probes; None where more than are ranked would be needed, or cost too much."""
+    def _plan_cells(self, outlook: Outlook) -> _CellPlan | None:
+        """The plan by cells; None where no overlap of cells is known to suffice, or where it would cost too much."""
         settings, threads = self._settings, outlook.threads
         if outlook.sample is None:
             return None
@@ -162,16 +174,19 @@ class VectorJoin:
         home_N = cells.home_N
         if not self.space.is_self_join:
             home_N = find_homes(query_NE, cells.center_CE, threads=threads)
-        depth = self._depth_for(outlook.sample.truth, cells, home_N, threads)
-        if depth is None or (settings.plan == "auto" and not outlook.is_less_in_cells(depth)):
+        overlap = self._overlap_for(outlook.sample.truth, cells, home_N)
+        if overlap is None:
             return None
-        self._ranked_ND = rank_cells(query_NE, home_N, cells, depth, threads=threads)
-        return cells
+        rows = outlook.sample.truth.row_N
+        visited = count_visited(query_NE[rows], home_N[rows], cells, overlap, threads=threads)
+        if settings.plan == "auto" and not outlook.is_less_in_cells(visited):
+            return None
+        return _CellPlan(cells, find_probes(query_NE, home_N, cells, overlap, threads=threads), visited)
 
-    def _depth_for(self, truth: Truth, cells: Cells, home_N: NDArray[np.int32], threads: int) -> int | None:
-        """How many cells each row has to probe for the recall.
+    def _overlap_for(self, truth: Truth, cells: Cells, home_N: NDArray[np.int32]) -> float | None:
+        """How far cells have to overlap for the recall.
 
-        None where as many as are ranked do not suffice, and where there are no true partners to learn it from.
+        None where no overlap is known to suffice, and where there are no true partners to learn it from.
         """
         row_P, place_P = np.nonzero(truth.neighbors.code_NK >= 0)
         if not len(row_P) and not len(truth.pairs):
@@ -185,35 +200,16 @@ class VectorJoin:
                 self.space.is_self_join and not self._is_shared,
             ),
         ]
-        depth, deepest = 1, min(DEEPEST, len(cells))
+        overlaps = []
+        query_NE, base_NE = self.space.anchors()
         for left_P, right_P, is_two_sided in kinds:
             if len(left_P):
-                depth_P = self._ranks(cells, home_N, left_P, cells.home_N[right_P], deepest, threads)
+                distance_P = measure_borders(query_NE, home_N, cells.center_CE, left_P, cells.home_N[right_P])
                 if is_two_sided:
-                    back_P = self._ranks(cells, home_N, right_P, home_N[left_P], deepest, threads)
-                    depth_P = np.minimum(depth_P, back_P)
-                depth = max(depth, _depth_for(depth_P, left_P, self._settings.recall, deepest))
-        return depth if depth <= deepest else None
-
-    def _ranks(
-        self,
-        cells: Cells,
-        home_N: NDArray[np.int32],
-        row_P: Rows,
-        cell_P: NDArray[np.int32],
-        deepest: int,
-        threads: int,
-    ) -> NDArray[np.int64]:
-        """The rank, from 1, that each row gives to a cell; beyond the deepest where it is not among those ranked."""
-        rows, place_P = np.unique(row_P, return_inverse=True)
-        query_NE = self.space.anchors()[0][rows]
-        ranked_ND = rank_cells(query_NE, home_N[rows], cells, deepest, threads=threads)
-        rank_P = np.full(len(row_P), deepest + 1)
-        for start in range(0, len(row_P), _PAIRS_AT_A_TIME):
-            part = slice(start, start + _PAIRS_AT_A_TIME)
-            is_it = ranked_ND[place_P[part]] == cell_P[part, None]
-            rank_P[part] = np.where(is_it.any(axis=1), is_it.argmax(axis=1) + 1, deepest + 1)
-        return rank_P
+                    back_P = measure_borders(base_NE, cells.home_N, cells.center_CE, right_P, home_N[left_P])
+                    distance_P = np.minimum(distance_P, back_P)
+                overlaps.append(_overlap_for(distance_P, left_P, self._settings.recall))
+        return None if None in overlaps else max(overlap for overlap in overlaps if overlap is not None)
 
 
 def check_sides(left: ItemVectors, right: ItemVectors | None, settings: JoinSettings) -> None:
@@ -260,11 +256,18 @@ def make_wanted(settings: JoinSettings) -> Wanted:
     return Wanted(least, settings.neighbors, settings.max_pairs)
 
 
-def _depth_for(depth_P: NDArray[np.int64], row_P: Rows, recall: float, deepest: int) -> int:
-    """The least depth whose recall, by the lower end of its interval, is as wanted; the deepest and 1 where none is."""
+def _overlap_for(distance_P: NDArray[np.float64], row_P: Rows, recall: float) -> float | None:
+    """The least overlap whose recall, by the lower end of its interval, is as wanted; None where none is.
+
+    A pair is found where cells overlap by its distance.
+    """
     _, place_P, truths_N = np.unique(row_P, return_inverse=True, return_counts=True)
-    for depth in range(1, deepest + 1):
-        hits_N = np.bincount(place_P[depth_P <= depth], minlength=len(truths_N))
-        if estimate_recall(hits_N, truths_N).low >= recall:
-            return depth
-    return deepest + 1
+    # Rounded up, so that the product, which has fewer digits, finds these pairs too.
+    overlaps = np.unique(np.nextafter(distance_P.astype(np.float32), np.float32(np.inf)))
+
+    def least_recall(overlap: np.float32) -> float:
+        hits_N = np.bincount(place_P[distance_P <= overlap], minlength=len(truths_N))
+        return estimate_recall(hits_N, truths_N).low
+
+    place = bisect_left(overlaps, recall, key=least_recall)
+    return float(overlaps[place]) if place < len(overlaps) else None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kinfolk.similarity.effort import WHOLE, Share, split_items, spread
 from kinfolk.similarity.found import Neighbors, Pairs
-from kinfolk.similarity.vectors.scan import SPARE_PLACES, Rows, Scan, Wanted
+from kinfolk.similarity.vectors.scan import SPARE_PLACES, Rows, Scan, Wanted, all_of
 from kinfolk.similarity.vectors.spaces import Space
 
 
@@ -31,12 +31,12 @@ def join_exactly(
         near = _near(space, query_Q, block_rows)
         if not space.is_self_join:
             for base in bases[near.start : near.stop]:
-                scan.take(query_Q, base, is_mutual=False, owns=_all_of)
+                scan.take(query_Q, base, is_mutual=False, owns=all_of)
             return
         # The block itself first: items whose ids are close are often alike, which raises the floors early.
         scan.take(query_Q, blocks[i], is_mutual=False, owns=np.less)
         for j in range(i + 1, near.stop):
-            scan.take(query_Q, blocks[j], is_mutual=j in own, owns=_all_of)
+            scan.take(query_Q, blocks[j], is_mutual=j in own, owns=all_of)
         for j in range(near.start, i):
             if j not in own and wanted.neighbors:
                 scan.take(query_Q, blocks[j], is_mutual=False, owns=None)
@@ -58,7 +58,7 @@ def join_some(space: Space, wanted: Wanted, rows: Rows, *, block_rows: int, thre
         query_Q = rows[part.start : part.stop]
         near = _near(space, query_Q, block_rows)
         for base in bases[near.start : near.stop]:
-            scan.take(query_Q, base, is_mutual=False, owns=_others if space.is_self_join else _all_of)
+            scan.take(query_Q, base, is_mutual=False, owns=_others if space.is_self_join else all_of)
 
     spread(join_part, _split_for(len(rows), block_rows, threads), threads)
     return scan.pairs(), _find_neighbors(scan, rows, block_rows, threads)
@@ -82,10 +82,6 @@ def _near(space: Space, query_Q: Rows, block_rows: int) -> range:
 def _split_for(count: int, block_rows: int, threads: int) -> list[range]:
     """Cut rows into blocks, smaller ones where there would be fewer than threads."""
     return split_items(count, max(1, min(block_rows, -(-count // threads))))
-
-
-def _all_of(query_P: Rows, _: Rows) -> NDArray[np.bool_]:
-    return np.ones(len(query_P), bool)
 
 
 def _others(query_P: Rows, base_P: Rows) -> NDArray[np.bool_]:

@@ -146,3 +146,8 @@ def _collect(
     place_P, base_P = np.empty(count, np.int32), np.empty(count, np.int32)
     collect_pairs(score_QB, flag_QS, least_Q, place_P, base_P)
     return place_P.astype(np.int64), base_P.astype(np.int64) + base.start
+
+
+def all_of(query_P: Rows, _: Rows) -> NDArray[np.bool_]:
+    """Each pair is kept."""
+    return np.ones(len(query_P), bool)
