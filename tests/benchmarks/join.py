@@ -32,7 +32,7 @@ from ._join_checks import (
     recall_readings,
 )
 from ._join_costs import COSTS
-from ._join_data import glove, planted_documents, planted_vectors
+from ._join_data import glove, planted_documents, planted_vectors, planted_words
 from ._join_gold import GOLDS
 from ._join_nights import NIGHTS
 from ._join_sides import (
@@ -134,7 +134,7 @@ def against_projections(bench: Bench) -> Mapping[str, Reading]:
 
 def against_minhash(bench: Bench) -> Mapping[str, Reading]:
     """Measure the join of documents, as sets of words, from table to table beside MLlib's MinHashLSH."""
-    spark, folder = bench.keep(open_session()), planted_documents(bench, MLLIB_ROWS)
+    spark, folder = bench.keep(open_session()), planted_words(bench, MLLIB_ROWS)
     settings, out = document_settings(MLLIB_RECALL, gram=1), bench.folder / "out"
     texts = read_texts(folder)
     found: dict[str, Reading] = {}
