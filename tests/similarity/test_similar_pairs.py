@@ -13,7 +13,7 @@ import pytest
 from kinfolk.errors import DataError
 from kinfolk.settings import JoinSettings, TokenSettings
 from kinfolk.similarity.cluster import TASKS_A_CORE
-from kinfolk.similarity.copies import expand_pairs
+from kinfolk.similarity.copies import expand_matched_pairs, expand_matches, expand_neighbors, expand_pairs
 from kinfolk.similarity.join import similar_pairs
 from kinfolk.similarity.oracle import OracleJoin, cosine, join_by_brute_force
 from kinfolk.similarity.task import SideCount
@@ -132,6 +132,31 @@ def test_expanded_to_all_copies_the_pairs_are_those_of_all_items(
         found = expand_pairs(result.pairs, result.copies).collect()
     assert len(found) == len(expected)
     assert {(row.left_id, row.right_id): row.similarity for row in found} == expected
+
+
+def test_neighbours_of_representatives_stand_for_those_of_their_copies(spark: SparkSession) -> None:
+    vectors = {"a": [0.0], "a2": [0.0], "b": [1.0], "b2": [1.0], "c": [3.0]}
+    wanted = JoinSettings(measure="euclidean", threshold=None, neighbors=1)
+    with closing(similar_pairs(as_frame(spark, vectors), settings=wanted)) as result:
+        found = expand_neighbors(result.neighbors, result.copies, measure="euclidean").collect()
+    expected = {("a", 0, "a2", 0.0), ("a2", 0, "a", 0.0), ("b", 0, "b2", 0.0), ("b2", 0, "b", 0.0)}
+    expected |= {(item, 1, near, -1.0) for one, other in ("ab", "ba") for item in (one, f"{one}2")
+                 for near in (other, f"{other}2")}  # fmt: skip
+    expected |= {("c", 1, near, -2.0) for near in ("b", "b2")}
+    assert len(found) == len(expected)
+    assert {(row.item_id, row["rank"], row.neighbor_id, row.similarity) for row in found} == expected
+
+
+def test_matches_of_representatives_stand_for_those_of_their_copies(spark: SparkSession) -> None:
+    left, right = {"a": [0.0], "a2": [0.0], "z": [9.0]}, {"a": [1.0], "b": [1.0], "c": [4.0]}
+    wanted = JoinSettings(measure="euclidean", threshold=2.0, neighbors=1)
+    with closing(similar_pairs(as_frame(spark, left), as_frame(spark, right), settings=wanted)) as result:
+        pairs = expand_matched_pairs(result.pairs, result.copies).collect()
+        matches = expand_matches(result.neighbors.withColumnRenamed("neighbor_id", "match_id"), result.copies)
+        near = sorted((row.item_id, row["rank"], row.match_id, row.similarity) for row in matches.collect())
+    both = [(item, other, -1.0) for item in ("a", "a2") for other in ("a", "b")]
+    assert sorted((row.left_id, row.right_id, row.similarity) for row in pairs) == both
+    assert near == [(item, 1, other, similarity) for item, other, similarity in [*both, ("z", "c", -5.0)]]
 
 
 def test_every_item_is_accounted_for(spark: SparkSession) -> None:
