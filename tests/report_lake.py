@@ -22,6 +22,7 @@ from kinfolk.tables.catalog import (
     ITEM_EMBEDDINGS,
     ITEM_FEATURES,
     ITEM_GROUPS,
+    ITEM_MATCHES,
     ITEM_NEIGHBORS,
     JOB_RUNS,
     RAW_EVENTS,
@@ -98,6 +99,8 @@ def put_similar(root: str) -> None:
                 pair = {"item_id": f"{source}/{subject}", "neighbor_id": f"{other}/{found}"}
                 neighbors.append(pair | {"rank": rank, "similarity": similarity})
     put(root, ITEM_NEIGHBORS, neighbors)
+    matches = ({"item_id": f"left/{s}", "rank": 1, "match_id": f"right/{s}", "similarity": 0.75} for s in SUBJECTS)
+    put(root, ITEM_MATCHES, matches)
     alike = [s for s in SUBJECTS if s != "moon"]
     put(root, SIMILAR_PAIRS, ({"left_id": f"left/{s}", "right_id": f"right/{s}", "similarity": COSINE} for s in alike))
     groups = ({"item_id": f"{o}/{s}", "group_id": f"left/{s}", "group_size": 2} for s in alike for o in SOURCES)

@@ -7,11 +7,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kinfolk.run.command import EXIT_CODES, add_run_options, add_settings_options, exit_code_of, read_settings
 from kinfolk.settings import Settings
 from kinfolk.tables.lake import Lake
+
+if TYPE_CHECKING:
+    from kinfolk.jobs.join_plan import PlanOfJoin
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -60,7 +63,9 @@ def _add_plan(commands: Any) -> None:
     jobs = commands.add_parser(
         "plan", help="what a job would do, and need", description="Tell what a job would do, and need, before it runs."
     ).add_subparsers(required=True, metavar="JOB")
-    _look_up(jobs, "join", _plan_join, "the plans of the join: how many pairs, how long, how much memory")
+    meaning = "how many pairs, how long, how much memory"
+    _look_up(jobs, "join", _plan_join, f"the plans of the join: {meaning}")
+    _look_up(jobs, "match", _plan_match, f"the plans of the match of two sides: {meaning}")
 
 
 def _add_look_ups(commands: Any) -> None:
@@ -157,10 +162,20 @@ def _lake(options: argparse.Namespace) -> Lake:
 
 def _plan_join(options: argparse.Namespace) -> int:
     from kinfolk.jobs.join_plan import plan_join
+
+    return _show_plan(options, plan_join(read_settings(options)))
+
+
+def _plan_match(options: argparse.Namespace) -> int:
+    from kinfolk.jobs.join_plan import plan_match
+
+    return _show_plan(options, plan_match(read_settings(options)))
+
+
+def _show_plan(options: argparse.Namespace, plan: PlanOfJoin) -> int:
     from kinfolk.run.progress import format_seconds
     from kinfolk.similarity.forecast import format_bytes, format_count
 
-    plan = plan_join(read_settings(options))
     rows = []
     for place, told in enumerate(plan.forecasts):
         pairs, seconds, memory = told.pairs, told.seconds, told.memory
@@ -176,10 +191,7 @@ def _plan_join(options: argparse.Namespace) -> int:
             ]
         )
     if not options.json:
-        count = plan.items
-        print(
-            f"{count.items:,} items: {count.distinct:,} distinct, {count.copies:,} copies, {count.rejected:,} rejected"
-        )
+        print(" against ".join(side.describe() for side in (plan.items, plan.others) if side))
         print(f"{plan.forecasts[0].plan}: {plan.reason}")
         print(f"over its budget: {plan.excess}" if plan.excess else "within its budgets of pairs and memory")
     headers = ["plan", "pairs", "neighbours", "time", "memory", "tasks", "threads"]

@@ -38,8 +38,9 @@ def run_all(
     outcomes = []
     try:
         for place, job in enumerate(jobs, start=1):
-            if not job.applies(settings):
-                note(f"[{place}/{len(jobs)}] {job.name}: left out, the settings name no source of {job.needs}")
+            lack = job.lacks(settings)
+            if lack:
+                note(f"[{place}/{len(jobs)}] {job.name}: left out, the settings give no {lack}")
                 continue
             left = _seconds_left(settings, [later.name for later in jobs[place - 1 :]])
             note(

@@ -67,8 +67,9 @@ class Flow:
         return [outcome.job for outcome in outcomes if outcome.status == "succeeded"]
 
     def states(self) -> dict[str, tuple[str, int]]:
-        """Identity and version of every table but those with a row for each run."""
-        snapshots = [self.lake.snapshot(table) for table in CATALOG.values() if table not in (JOB_RUNS, JOIN_AUDITS)]
+        """Identity and version of every table there but those with a row for each run."""
+        there = [table for table in CATALOG.values() if self.lake.exists(table)]
+        snapshots = [self.lake.snapshot(table) for table in there if table not in (JOB_RUNS, JOIN_AUDITS)]
         return {s.table: (s.table_id, s.version) for s in snapshots}
 
     def rows(self, table: Table) -> list[dict[str, Any]]:

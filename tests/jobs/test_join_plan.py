@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from tiny_items import make_embeddings, put_rows
+from tiny_items import make_clean_items, make_embeddings, put_rows
 
 from kinfolk.cli import main
 from kinfolk.jobs.join import JOB, describe_plan
@@ -16,7 +16,7 @@ from kinfolk.jobs.join_plan import plan_join
 from kinfolk.run import run_job
 from kinfolk.settings import Settings
 from kinfolk.similarity.forecast import Estimate, Forecast, Memory
-from kinfolk.tables.catalog import ITEM_EMBEDDINGS, JOIN_AUDITS
+from kinfolk.tables.catalog import CLEAN_ITEMS, ITEM_EMBEDDINGS, JOIN_AUDITS
 from kinfolk.tables.lake import Lake
 
 if TYPE_CHECKING:
@@ -90,3 +90,16 @@ def test_the_command_speaks_json_and_counts_tasks(lake: str, capsys: pytest.Capt
     assert (forecast["plan"], forecast["tasks"], forecast["threads"]) == ("exact", 12, 1)
     assert forecast["pairs"]["low"] <= forecast["pairs"]["value"] <= forecast["pairs"]["high"]
     assert told["reason"] == "similarity.recall is 1: all has to be found"
+
+
+def test_a_join_within_blocks_is_planned_with_them(
+    lake: str, make_settings: MakeSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake)
+    labels = {f"item{place:03d}": f"label{place % 5}" for place in range(390)}
+    put_rows(lake, CLEAN_ITEMS, make_clean_items(labels))
+    plan = plan_join(make_settings(similarity={"blocking": "label"}))
+    assert (plan.items.items, plan.items.rejected) == (400, 10), "those that clean_items has not are in no block"
+    assert plan.forecasts[0].comparisons < 400 * 400 / 2 / 4, "a fifth of all pairs, or a little more"
+    shown = show(capsys, "--set", f"lake.root={lake}", "--set", "similarity.blocking=label")
+    assert shown.startswith("400 items: ")

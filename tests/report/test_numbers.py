@@ -22,7 +22,7 @@ from kinfolk.report.numbers import (
 )
 from kinfolk.report.sections.groups import read_groups
 from kinfolk.report.sections.headline import read_headline
-from kinfolk.report.sections.neighbors import read_neighbors
+from kinfolk.report.sections.neighbors import read_matches, read_neighbors
 from kinfolk.report.sections.rejected import read_rejected
 from kinfolk.report.sections.rules import read_rules
 from kinfolk.report.sections.training import read_training
@@ -144,6 +144,18 @@ def test_examples_are_chosen_by_a_hash_held_out_ones_first(lake: str) -> None:
     assert shown is not None
     slow = sorted(items, key=lambda i: (not items[i], hashlib.md5(i.encode()).hexdigest()))[:15]
     assert [example.card.item_id for example in shown.examples] == slow
+
+
+def test_matches_show_the_text_that_was_compared_and_who_shows_the_same(full_lake: str) -> None:
+    for modality, is_shown in (("text", False), ("image", True)):
+        sides = {"left": {"modality": modality}, "right": {"modality": "image", "sources": ["right"]}}
+        shown = read_matches(pin(full_lake), Settings.model_validate({"matching": sides}))
+        assert shown is not None
+        assert [(e.card.picture is not None, [n.card.item_id for n in e.neighbors]) for e in shown.examples] == [
+            (is_shown, [e.card.item_id.replace("left", "right")]) for e in shown.examples
+        ]
+        assert all(near.card.picture and near.is_same_subject for e in shown.examples for near in e.neighbors)
+        assert shown.first_hits == (("held-out items", 1, 1.0), ("items the encoder was trained on", 3, 1.0))
 
 
 def test_neighbors_of_a_subject_are_shown_for_its_plain_item(lake: str) -> None:

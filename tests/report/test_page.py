@@ -68,14 +68,14 @@ def test_empty_lake_says_what_to_run(lake: str) -> None:
 def test_events_alone(lake: str) -> None:
     put_events(lake)
     page = build_page(pin(lake), Settings())
-    assert missing(page) == {"rejected", "training", "neighbors", "pairs", "groups"}
+    assert missing(page) == {"rejected", "training", "neighbors", "pairs", "groups", "matches"}
     assert "raw items" not in page
 
 
 def test_items_alone_before_training(lake: str) -> None:
     put_items(lake)
     page = build_page(pin(lake), Settings())
-    assert missing(page) == {"rejected", "training", "neighbors", "pairs", "groups", "rules"}
+    assert missing(page) == {"rejected", "training", "neighbors", "pairs", "groups", "matches", "rules"}
     assert page.count("not yet") >= 6
     assert "raw events" not in page
 

@@ -30,5 +30,5 @@ JOB = Job(
     models=("encoder",),
     writes=(ITEM_EMBEDDINGS,),
     sections=("embedding",),
-    needs="items",
+    needs=("sources.items",),
 )

@@ -29,5 +29,5 @@ JOB = Job(
     reads=(CLEAN_ITEMS,),
     writes=(TEXT_VOCABULARY, ITEM_FEATURES),
     sections=("features",),
-    needs="items",
+    needs=("sources.items",),
 )

@@ -17,14 +17,14 @@ writes the others.
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from dataclasses import asdict
 
 import pyarrow as pa
 
-from kinfolk.errors import DataError, SettingsError
+from kinfolk.jobs.sides import check_items, find_source, read_side
 from kinfolk.run import Job, Pending, Run
 from kinfolk.run.progress import format_seconds
-from kinfolk.settings import JoinSettings
+from kinfolk.settings import JoinSettings, SideSettings
 from kinfolk.similarity.forecast import Forecast, format_bytes, format_count
 from kinfolk.similarity.groups.connect import connect_groups
 from kinfolk.similarity.incremental import JoinState
@@ -42,14 +42,12 @@ from kinfolk.tables.catalog import (
 )
 from kinfolk.tables.contract import Table
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
 
 def join(run: Run) -> None:
     """Write join_audits, group_events, item_copies, similar_pairs, item_neighbors, item_groups and joined_items."""
     settings = run.settings.similarity
-    source, items = read_items(run)
+    side = SideSettings(modality=settings.modality)
+    items = read_side(run, side, settings)
     scratch = f"{run.folder('staging')}/join"
     with ExitStack() as open_frames:
         joined = similar_pairs(
@@ -60,49 +58,21 @@ def join(run: Run) -> None:
             hear=lambda told: run.note(describe_plan(told)),
         )
         found = open_frames.enter_context(closing(joined))
-        check_items(run, source, found.audit)
+        check_items(run, side, settings, found.audit.items)
         run.note(describe(found.audit))
         previous = run.previous(ITEM_GROUPS)
         connected = connect_groups(found.pairs, found.copies, settings=settings.groups, previous=previous)
         open_frames.enter_context(closing(connected))
         results = run.stage_together(
-            lambda: stage_copies(run, source, found),
+            lambda: stage_copies(run, found),
             lambda: run.stage(SIMILAR_PAIRS, found.pairs),
             lambda: run.stage(ITEM_NEIGHBORS, found.neighbors),
             lambda: run.stage(ITEM_GROUPS, connected.groups),
             lambda: run.stage(JOINED_ITEMS, found.state.digests.drop("side")),
         )
-        run.record(JOIN_AUDITS, tell_audit(found.audit, settings))
+        run.record(JOIN_AUDITS, tell_audit(found.audit, settings, JOIN_AUDITS))
         run.record(GROUP_EVENTS, connected.events)
         run.commit(*results)
-
-
-def read_items(run: Run) -> tuple[Table, DataFrame]:
-    """What is compared, and the table that it comes from."""
-    from pyspark.sql import functions as F
-
-    settings = run.settings.similarity
-    blocks = check_blocking(settings)
-    if not settings.compares_vectors:
-        return CLEAN_ITEMS, run.read(CLEAN_ITEMS).where(F.col("text").isNotNull()).select("item_id", "text", *blocks)
-    embeddings = run.read(ITEM_EMBEDDINGS).where(F.col("modality") == settings.modality)
-    if blocks:
-        embeddings = embeddings.join(run.read(CLEAN_ITEMS).select("item_id", *blocks), "item_id", "left")
-    return ITEM_EMBEDDINGS, embeddings
-
-
-def check_blocking(settings: JoinSettings) -> list[str]:
-    """The column that items are told apart by, if any; SettingsError where clean_items has no such one."""
-    if settings.blocking is None:
-        return []
-    allowed = [column.name for column in CLEAN_ITEMS.columns if column.type == "string" and column.role == "content"]
-    allowed = [name for name in allowed if name not in ("item_id", "text")]
-    if settings.blocking not in allowed:
-        raise SettingsError(
-            f"similarity.blocking is {settings.blocking}; items are told apart by {', '.join(allowed)} of clean_items: "
-            "choose one of these"
-        )
-    return [settings.blocking]
 
 
 def read_state(run: Run) -> JoinState | None:
@@ -116,32 +86,16 @@ def read_state(run: Run) -> JoinState | None:
     return JoinState(digests.select(F.lit("left").alias("side"), "item_id", "digest"), pairs, neighbors)
 
 
-def stage_copies(run: Run, source: Table, found: JoinResult) -> Pending:
+def stage_copies(run: Run, found: JoinResult) -> Pending:
     """Stage the copies, and with them the rejected items: neither takes part in a pair."""
     from pyspark.sql import functions as F
 
-    count = found.audit.left
+    count, source = found.audit.left, find_source(run.settings.similarity)
     rows = found.copies.unionByName(found.rejected, allowMissingColumns=True).drop("side")
     if source is ITEM_EMBEDDINGS:
         rows = rows.withColumn("modality", F.lit(run.settings.similarity.modality))
     rows_in = count.items - count.distinct
     return run.stage(ITEM_COPIES, rows, origin=source, rows_in=rows_in, rows_seen=count.items)
-
-
-def check_items(run: Run, source: Table, audit: JoinAudit) -> None:
-    """Raise DataError where there are items, but none that the settings want to be joined."""
-    if not run.rows(source) or audit.items:
-        return
-    if source is CLEAN_ITEMS:
-        raise DataError(
-            f"clean_items has {run.rows(source):,} rows, none of them with a text, which "
-            f"{run.settings.similarity.measure} compares; choose cosine with --set similarity.measure=cosine"
-        )
-    modality = run.settings.similarity.modality
-    raise DataError(
-        f"item_embeddings has {run.rows(source):,} rows, none of them of modality {modality}; choose another with "
-        f"--set similarity.modality=NAME, or embed with {modality} among embedding.modalities"
-    )
 
 
 def describe_plan(forecast: Forecast) -> str:
@@ -166,50 +120,52 @@ def describe_plan(forecast: Forecast) -> str:
 def describe(audit: JoinAudit) -> str:
     """One line of progress."""
     tasks = "one task" if audit.tasks == 1 else f"{audit.tasks} tasks"
-    count = audit.left
-    anew = "" if audit.compared == count.distinct else f", {audit.compared:,} items compared anew"
+    anew = "" if audit.compared == audit.left.distinct else f", {audit.compared:,} items compared anew"
     recall = (
         "" if audit.is_exact else f", recall {audit.recall.value:.3f} ({audit.recall.low:.3f}-{audit.recall.high:.3f})"
     )
     expected = f" of about {format_count(audit.forecast.pairs.value)} expected" if audit.forecast.pairs else ""
+    items = " against ".join(side.describe() for side in (audit.left, audit.right) if side)
     return (
-        f"  {count.items:,} items: {count.distinct:,} distinct, {count.copies:,} copies, {count.rejected:,} rejected; "
-        f"{audit.pairs:,} similar pairs{expected}, found by {audit.plan} in {tasks} and "
+        f"  {items}; {audit.pairs:,} similar pairs{expected}, found by {audit.plan} in {tasks} and "
         f"{format_seconds(sum(audit.seconds.values()))}{anew}{recall}"
     )
 
 
-def tell_audit(audit: JoinAudit, settings: JoinSettings) -> pa.Table:
-    """The row of join_audits."""
-    count, recall = audit.left, audit.recall
+def tell_audit(audit: JoinAudit, settings: JoinSettings, table: Table) -> pa.Table:
+    """The row of a table of audits."""
     row = {
         "measure": audit.measure,
         "threshold": settings.threshold,
         "neighbors_wanted": settings.neighbors,
         "plan": audit.plan,
-        "items": count.items,
-        "distinct": count.distinct,
-        "copies": count.copies,
-        "rejected": count.rejected,
+        **_tell_counts(audit),
         "compared": audit.compared,
         "pairs": audit.pairs,
         "neighbors": audit.neighbors,
-        "recall": recall.value,
-        "recall_low": recall.low,
-        "recall_high": recall.high,
-        "probes": recall.probes,
+        "recall": audit.recall.value,
+        "recall_low": audit.recall.low,
+        "recall_high": audit.recall.high,
+        "probes": audit.recall.probes,
         "tasks": audit.tasks,
     }
-    schema = JOIN_AUDITS.arrow_schema()
+    schema = table.arrow_schema()
     return pa.Table.from_pylist([row], schema=pa.schema([schema.field(name) for name in row]))
+
+
+def _tell_counts(audit: JoinAudit) -> dict[str, int]:
+    """What became of the items, of each side where there are two."""
+    if audit.right is None:
+        return asdict(audit.left)
+    sides = {"left": audit.left, "right": audit.right}
+    return {f"{side}_{name}": count for side, counts in sides.items() for name, count in asdict(counts).items()}
 
 
 JOB = Job(
     "join",
     join,
-    reads=(ITEM_EMBEDDINGS,),
-    optional_reads=(CLEAN_ITEMS,),
+    optional_reads=(ITEM_EMBEDDINGS, CLEAN_ITEMS),
     writes=(JOIN_AUDITS, GROUP_EVENTS, ITEM_COPIES, SIMILAR_PAIRS, ITEM_NEIGHBORS, ITEM_GROUPS, JOINED_ITEMS),
     sections=("similarity",),
-    needs="items",
+    needs=("sources.items",),
 )

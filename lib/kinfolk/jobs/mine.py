@@ -26,6 +26,6 @@ JOB = Job(
     reads=(CLEAN_EVENTS,),
     writes=(FREQUENT_ITEMSETS, ASSOCIATION_RULES),
     sections=("association",),
-    needs="events",
+    needs=("sources.events",),
     uses_run_date=lambda settings: settings.association.window_days is not None,
 )

@@ -232,6 +232,6 @@ JOB = Job(
     reads=(ITEM_FEATURES, TEXT_VOCABULARY),
     writes=(TRAINING_METRICS,),
     sections=("feed", "learning", "tracking"),
-    needs="items",
+    needs=("sources.items",),
     products=_tracking_files,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from kinfolk.settings import Settings
 from kinfolk.tables.contract import Table
@@ -28,8 +29,8 @@ class Job:
     """One arrow of the road: read tables, call domain functions, write tables.
 
     `reads` have to be there, `optional_reads` may be missing. `files` and `products` name what lies outside tables:
-    files that the result is made from, files that have to exist for the job to count as done. A job that `needs` items
-    or events is left out of `kinfolk run` where the settings name no such source.
+    files that the result is made from, files that have to exist for the job to count as done. A job is left out of
+    `kinfolk run` where a setting that it `needs` has no value.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Job:
     writes: tuple[Table, ...] = ()
     sections: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    needs: Literal["items", "events"] | None = None
+    needs: tuple[str, ...] = ()
     files: Callable[[Settings], list[FileStamp]] | None = None
     products: Callable[[Settings], list[str]] | None = None
     uses_run_date: Callable[[Settings], bool] = lambda _: False
@@ -49,6 +50,6 @@ class Job:
         """The docstring of the job's module, for its help."""
         return inspect.getdoc(inspect.getmodule(self.body)) or self.name
 
-    def applies(self, settings: Settings) -> bool:
-        """Whether the settings name a source of what the job needs."""
-        return self.needs is None or bool(getattr(settings.sources, self.needs))
+    def lacks(self, settings: Settings) -> str | None:
+        """The setting without which the job has nothing to do, such as sources.items; None where it has all."""
+        return next((name for name in self.needs if not attrgetter(name)(settings)), None)

@@ -83,12 +83,10 @@ class Run:
         return self.inputs.get(table.name) is not None
 
     def snapshot(self, table: Table) -> Snapshot:
-        """The pinned version of an input."""
-        pinned = self.inputs.get(table.name)
+        """The pinned version of an input. Raises NotFoundError where it was not there."""
+        pinned = self.inputs[table.name]
         if pinned is None:
-            raise NotFoundError(
-                f"job {self.job.name} has no table {table.name} among what it reads, or it is not there"
-            )
+            raise self.lake.not_found(table)
         return pinned
 
     def rows(self, table: Table) -> int:
@@ -97,8 +95,7 @@ class Run:
 
     def read(self, table: Table) -> DataFrame:
         """The pinned version of an input as a DataFrame."""
-        pinned = self.snapshot(table)
-        return self.spark.read.format("delta").option("versionAsOf", pinned.version).load(pinned.path)
+        return self._load(self.snapshot(table))
 
     def previous(self, table: Table) -> DataFrame | None:
         """What the job's last good run left in one of its tables; None where there is no such run, or no more of it.
@@ -115,7 +112,7 @@ class Run:
             return None
         if found.table_id != left["table_id"]:
             return None
-        return self.spark.read.format("delta").option("versionAsOf", found.version).load(found.path)
+        return self._load(found)
 
     def frame(self, rows: pa.Table) -> DataFrame:
         """A small Arrow table as a DataFrame."""
@@ -210,6 +207,9 @@ class Run:
         else:
             self.lake.prepare(table)
         return self._remember(table, 0, is_changed=is_changed)
+
+    def _load(self, pinned: Snapshot) -> DataFrame:
+        return self.spark.read.format("delta").option("versionAsOf", pinned.version).load(pinned.path)
 
     def _stage(self, table: Table, frame: DataFrame, name: str | None = None) -> delta.Staged:
         self.lake.prepare(table)

@@ -86,7 +86,7 @@ def _section_type(annotation: Any) -> type[Section]:
 
 
 def _nested(annotation: Any) -> type[Section] | None:
-    """The section that a list of sections holds."""
+    """The section that a list of sections holds, or that may be left out."""
     for argument in typing.get_args(annotation):
         if isinstance(argument, type) and issubclass(argument, Section):
             return argument

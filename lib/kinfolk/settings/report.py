@@ -8,7 +8,7 @@ from pydantic import Field
 
 from kinfolk.settings.section import Path, Section
 
-PRINTED_SECTIONS = ("cleaning", "features", "learning", "embedding", "similarity", "association")
+PRINTED_SECTIONS = ("cleaning", "features", "learning", "embedding", "similarity", "matching", "association")
 """Sections of the settings that the report prints: those that decide what is found, none with paths in it."""
 
 
@@ -20,7 +20,7 @@ class ReportSettings(Section):
     title: str = "What belongs together"
     """Title of the page."""
     neighbor_examples: Annotated[int, Field(ge=0, le=200)] = 12
-    """Items shown with their nearest neighbours."""
+    """Items shown with their nearest neighbours, and as many with their matches."""
     pair_examples: Annotated[int, Field(ge=0, le=200)] = 6
     """Similar pairs shown with what makes them similar: half of them the most similar ones, the others those nearest to
     the threshold."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
 from kinfolk.settings.learning import Modality
-from kinfolk.settings.section import Section, Size
+from kinfolk.settings.section import Name, Section, Size
 
 VectorMeasure = Literal["cosine", "euclidean", "inner_product"]
 SetMeasure = Literal["jaccard", "containment", "overlap"]
@@ -39,10 +39,13 @@ class GroupSettings(Section):
 
 
 class JoinSettings(Section):
-    """What counts as similar, and how hard it is looked for."""
+    """What counts as similar, and how hard it is looked for.
 
-    modality: Modality = "image"
-    """Which embeddings are joined."""
+    `section` is what messages call these settings.
+    """
+
+    section: ClassVar[str] = "similarity"
+
     measure: Measure = "cosine"
     """How alike two items are: cosine, inner_product or euclidean of vectors; jaccard (common tokens over all),
     containment (common tokens over those of the smaller set) or overlap (number of common tokens) of sets. Under
@@ -62,8 +65,6 @@ class JoinSettings(Section):
     """Items, drawn at random, that are joined exactly to measure the recall where it may be below 1."""
     tokens: TokenSettings = TokenSettings()
     """How texts become sets."""
-    groups: GroupSettings = GroupSettings()
-    """When connected items are one group."""
     block_rows: Annotated[int, Field(ge=1, le=1 << 16)] = 1024
     """Rows of one block of a product."""
     one_task_rows: Annotated[int, Field(ge=0)] | None = None
@@ -85,3 +86,34 @@ class JoinSettings(Section):
     def compares_vectors(self) -> bool:
         """Whether the measure compares vectors; otherwise it compares sets."""
         return self.measure in get_args(VectorMeasure)
+
+
+class SimilaritySettings(JoinSettings):
+    """What counts as similar among items of one kind, and how hard it is looked for."""
+
+    modality: Modality = "image"
+    """Which embeddings are joined."""
+    groups: GroupSettings = GroupSettings()
+    """When connected items are one group."""
+
+
+class SideSettings(Section):
+    """One side of a match: which items, and what of them."""
+
+    modality: Modality = "image"
+    """Which of their embeddings are compared; under a measure of sets it is their texts."""
+    sources: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Names of the sources whose items are on this side; null for all items."""
+
+
+class MatchSettings(JoinSettings):
+    """Which items of one side resemble which of the other: a text's pictures, a catalogue's items in another one."""
+
+    section: ClassVar[str] = "matching"
+
+    left: SideSettings | None = None
+    """The items that others are looked for; null for none, which leaves the match job out."""
+    right: SideSettings | None = None
+    """The items among which they are looked for."""
+    threshold: float | None = None
+    """Least similarity of a matched pair, for euclidean the greatest distance; null for no pairs."""

@@ -17,7 +17,7 @@ from kinfolk.settings.ingest import IngestSettings, SourceSettings
 from kinfolk.settings.learning import EmbeddingSettings, LearningSettings
 from kinfolk.settings.report import ReportSettings
 from kinfolk.settings.section import Section
-from kinfolk.settings.similarity import JoinSettings
+from kinfolk.settings.similarity import MatchSettings, SimilaritySettings
 from kinfolk.settings.storage import LakeSettings, LimitSettings, SparkSettings, TrackingSettings
 
 
@@ -42,8 +42,10 @@ class Settings(Section):
     """How the encoders are trained."""
     embedding: EmbeddingSettings = EmbeddingSettings()
     """How items are embedded."""
-    similarity: JoinSettings = JoinSettings()
+    similarity: SimilaritySettings = SimilaritySettings()
     """What counts as similar."""
+    matching: MatchSettings = MatchSettings()
+    """What matches what of another kind."""
     association: AssociationSettings = AssociationSettings()
     """What counts as bought together."""
     report: ReportSettings = ReportSettings()

@@ -190,7 +190,7 @@ def _find_memory_excess(memory: Memory, settings: JoinSettings, what: str) -> st
     allowed = settings.max_memory or tell_free_memory()
     if memory.bytes <= allowed:
         return None
-    source = "similarity.max_memory allows" if settings.max_memory else "of the memory here a join may take"
+    source = f"{settings.section}.max_memory allows" if settings.max_memory else "of the memory here a join may take"
     return (
         f"{what} would take at least {format_bytes(memory.bytes)} of memory; {source} {format_bytes(allowed)}. "
         f"{_advise(memory, settings)}"
@@ -200,24 +200,25 @@ def _find_memory_excess(memory: Memory, settings: JoinSettings, what: str) -> st
 def _tell_pairs(pairs: Estimate, settings: JoinSettings) -> str:
     return (
         f"about {format_count(pairs.value)} pairs are expected to have a {settings.measure} similarity beyond the "
-        f"threshold of {settings.threshold}, and certainly {format_count(pairs.least)}; similarity.max_pairs allows "
-        f"{settings.max_pairs:,}. Raise similarity.threshold, or similarity.max_pairs where memory, disk and time "
-        "allow for it"
+        f"threshold of {settings.threshold}, and certainly {format_count(pairs.least)}; {settings.section}.max_pairs "
+        f"allows {settings.max_pairs:,}. Raise {settings.section}.threshold, or {settings.section}.max_pairs where "
+        "memory, disk and time allow for it"
     )
 
 
 def _advise(memory: Memory, settings: JoinSettings) -> str:
     """What to change, beginning with what takes the most memory."""
+    section = settings.section
     parts = {
-        "raise similarity.threshold or lower similarity.max_pairs, for pairs take most of it": memory.pairs,
-        f"lower similarity.neighbors ({settings.neighbors}), for neighbours take most of it": memory.neighbors,
+        f"raise {section}.threshold or lower {section}.max_pairs, for pairs take most of it": memory.pairs,
+        f"lower {section}.neighbors ({settings.neighbors}), for neighbours take most of it": memory.neighbors,
         "join fewer rows, or vectors of fewer coordinates, for they take most of it": memory.rows,
     }
     first = max(parts, key=lambda advice: parts[advice])
     return (
         f"{first[0].upper()}{first[1:]}; or give the process that joins more memory (spark.executor.memoryOverhead, or "
-        "a larger machine) and raise similarity.max_memory; or let a cluster share the work, with a lower "
-        "similarity.one_task_rows, where neighbours or pairs are what is too many"
+        f"a larger machine) and raise {section}.max_memory; or let a cluster share the work, with a lower "
+        f"{section}.one_task_rows, where neighbours or pairs are what is too many"
     )
 
 

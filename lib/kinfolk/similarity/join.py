@@ -144,7 +144,7 @@ def _columns(frame: DataFrame, settings: JoinSettings) -> list[str]:
     if settings.blocking not in frame.columns:
         raise DataError(
             f"the columns are {', '.join(frame.columns)}; the join is within blocks of equal {settings.blocking} "
-            "(similarity.blocking): add that column, or name another"
+            f"({settings.section}.blocking): add that column, or name another"
         )
     return [*columns, f"CAST(`{settings.blocking}` AS STRING) AS block"]
 
@@ -195,7 +195,7 @@ def _check_budget(audit: JoinAudit, settings: JoinSettings) -> None:
     if audit.pairs > settings.max_pairs:
         raise DataError(
             f"at least {audit.pairs:,} pairs have a {settings.measure} similarity beyond the threshold of "
-            f"{settings.threshold}; similarity.max_pairs allows {settings.max_pairs:,}. Nothing was written. Raise "
-            "similarity.threshold, or similarity.max_pairs where disk and time allow for it (a pair takes about 100 "
-            "bytes while it is being sorted)"
+            f"{settings.threshold}; {settings.section}.max_pairs allows {settings.max_pairs:,}. Nothing was written. "
+            f"Raise {settings.section}.threshold, or {settings.section}.max_pairs where disk and time allow for it (a "
+            "pair takes about 100 bytes while it is being sorted)"
         )

@@ -64,6 +64,10 @@ class SideCount:
     copies: int
     rejected: int
 
+    def describe(self) -> str:
+        """The counts in words."""
+        return f"{self.items:,} items: {self.distinct:,} distinct, {self.copies:,} copies, {self.rejected:,} rejected"
+
 
 @dataclass(frozen=True)
 class Report:

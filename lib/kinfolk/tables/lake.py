@@ -64,14 +64,18 @@ class Lake:
         try:
             return DeltaTable(self._uri(table), version=version)
         except TableNotFoundError:
-            raise NotFoundError(
-                f"there is no table {table.name} in the lake {self.root}; run the job that writes it "
-                "(`kinfolk run --settings FILE` runs all), or give the right lake with --set lake.root=PATH"
-            ) from None
+            raise self.not_found(table) from None
         except DeltaError as error:
             if version is None:
                 raise
             raise NotFoundError(f"table {table.name} has no version {version} any more: {error}") from None
+
+    def not_found(self, table: Table) -> NotFoundError:
+        """What to say where a table is needed that does not stand."""
+        return NotFoundError(
+            f"there is no table {table.name} in the lake {self.root}; run the job that writes it "
+            "(`kinfolk run --settings FILE` runs all), or give the right lake with --set lake.root=PATH"
+        )
 
     def snapshot(self, table: Table, version: int | None = None) -> Snapshot:
         """Pin a version of a table; its rows come from the log, no data is read."""

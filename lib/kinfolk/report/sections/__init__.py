@@ -3,7 +3,7 @@
 import functools
 
 from kinfolk.report.sections.groups import read_groups
-from kinfolk.report.sections.neighbors import read_neighbors
+from kinfolk.report.sections.neighbors import read_matches, read_neighbors
 from kinfolk.report.sections.pairs import Explain, read_pairs
 from kinfolk.report.sections.provenance import read_provenance
 from kinfolk.report.sections.rejected import read_rejected
@@ -48,6 +48,14 @@ _FROM_TABLES = (
         read_groups,
         "No groups yet. `kinfolk run --settings FILE --only join` makes them of items above the similarity threshold; "
         "a lower `similarity.threshold` finds more.",
+    ),
+    Section(
+        "matches",
+        "Matches on the other side",
+        "neighbors.html",
+        read_matches,
+        "Nothing was matched. Name two sides in the section `matching` of the settings, such as texts and the pictures "
+        "that fit them, then run `kinfolk run --settings FILE --only match`.",
     ),
     Section(
         "rules",
