@@ -18,6 +18,8 @@ _EVERYWHERE = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
+    # Otherwise times are written in an old form, which other readers take for nanoseconds: they begin in 1677.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # A second copy of a task would be a second rank of a training, or a second writer of a file.
     "spark.speculation": "false",
 }

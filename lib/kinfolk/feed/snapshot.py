@@ -20,7 +20,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kinfolk.errors import DataError, NotFoundError, UnsupportedTableError
 from kinfolk.feed.conditions import Bounds, Condition, Verdict, judge_bounds, select_rows
-from kinfolk.feed.table_files import DataFile, TableFiles, open_filesystem, read_schema
+from kinfolk.feed.table_files import DataFile, TableFiles, read_schema
+from kinfolk.tables.storage import open_filesystem, plain_uri
 
 # Reader features under which active files hold exactly the rows and columns that they seem to hold.
 _HARMLESS_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "appendOnly"})
@@ -135,8 +136,7 @@ def pin_snapshot(path: str, version: int | datetime | None = None, *, where: Seq
 
 
 def _open(path: str, version: int | datetime | None) -> DeltaTable:
-    # Hadoop says s3a:// where the rest of the world says s3://.
-    address = re.sub(r"^s3a://", "s3://", path)
+    address = plain_uri(path)
     try:
         if not isinstance(version, datetime):
             return DeltaTable(address, version=version)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import mmap
-import os
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import Schema
 
-from kinfolk.errors import SettingsError
+from kinfolk.tables.storage import open_filesystem
 
 _MOST_KNOWN = 64
 
@@ -40,33 +37,6 @@ class DataFile:
 def read_schema(schema_json: str) -> pa.Schema:
     """The Arrow schema of a table, from its schema as Delta writes it."""
     return pa.schema(Schema.from_json(schema_json).to_arrow())
-
-
-@lru_cache(maxsize=16)
-def open_filesystem(root: str) -> tuple[pafs.FileSystem, str]:
-    """The file system that holds `root`, and the path of `root` in it; credentials come from the environment."""
-    if urlsplit(root).scheme in ("", "file"):
-        path = unquote(urlsplit(root).path) if root.startswith("file:") else root
-        return pafs.LocalFileSystem(), os.path.abspath(path)
-    address = re.sub(r"^s3a://", "s3://", root)
-    try:
-        filesystem, path = pafs.FileSystem.from_uri(address)
-    except pa.ArrowInvalid:
-        filesystem, path = _open_by_fsspec(address)
-    return filesystem, path.rstrip("/")
-
-
-def _open_by_fsspec(address: str) -> tuple[pafs.FileSystem, str]:
-    """What Arrow does not know itself, such as Azure's or SFTP; raises SettingsError where fsspec does not either."""
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise SettingsError(
-            f"{address} lies on a file system that neither Arrow nor fsspec can read: {error}"
-        ) from None
-    return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem)), path
 
 
 class TableFiles:

@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from kinfolk.errors import DataError
+from kinfolk.tables.storage import open_filesystem
 
 _NAME = re.compile(r"epoch-(\d{8})\.safetensors")
 _KEPT = 2
@@ -36,7 +37,7 @@ class CheckpointFolder:
     """Checkpoints of one training, at a local path or a URI; the two newest are kept."""
 
     def __init__(self, directory: str) -> None:
-        self._files, self._root = open_folder(directory)
+        self._files, self._root = open_filesystem(directory)
 
     def epochs(self) -> list[int]:
         """Epochs there are checkpoints of, the newest last."""
@@ -74,18 +75,10 @@ class CheckpointFolder:
         return f"{self._root}/epoch-{epoch:08d}.safetensors"
 
 
-def open_folder(directory: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of a local path or a URI, and the path in it."""
-    if "://" not in directory:
-        return pafs.LocalFileSystem(), os.path.abspath(directory)
-    files, path = pafs.FileSystem.from_uri(re.sub("^s3a://", "s3://", directory))
-    return files, path
-
-
 def copy_folder(source: str, target: str) -> None:
     """Copy the files of a folder; each of the two is a local path or a URI."""
-    source_files, source_path = open_folder(source)
-    target_files, target_path = open_folder(target)
+    source_files, source_path = open_filesystem(source)
+    target_files, target_path = open_filesystem(target)
     target_files.create_dir(target_path, recursive=True)
     for entry in source_files.get_file_info(pafs.FileSelector(source_path)):
         pafs.copy_files(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from kinfolk.tables import delta
 from kinfolk.tables.catalog import REJECTED_ROWS
 from kinfolk.tables.contract import Table
 from kinfolk.tables.lake import Lake, Snapshot
+from kinfolk.tables.staging import Staged, Stamp, check_conserved, check_limits
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -43,7 +44,7 @@ class Pending:
     """A result that was computed and checked, and waits to be committed."""
 
     table: Table
-    staged: delta.Staged
+    staged: Staged
     origin: Table
     is_equal: bool
 
@@ -157,9 +158,9 @@ class Run:
         staged = self._stage(table, frame)
         expected = rows_in if rows_in is not None else self.rows(origin) if origin else None
         if expected is not None:
-            delta.check_conserved(staged, table, expected)
-        is_equal = delta.is_current(staged, table, self.lake)
-        self._check_limits(replace(staged, rows_seen=rows_seen), table, is_equal)
+            check_conserved(staged, table, expected)
+        is_equal = staged.is_current(self.lake)
+        self._check_limits(staged, table, rows_seen, is_equal=is_equal)
         return Pending(table, staged, origin or table, is_equal)
 
     def stage_together(self, *steps: Callable[[], Pending]) -> list[Pending]:
@@ -177,16 +178,16 @@ class Run:
         for result in results:
             self._reject(result.staged, result.table, result.origin)
             if not result.is_equal:
-                delta.commit_sync(result.staged, result.table, self.lake, self._stamp())
+                result.staged.commit_sync(self.lake, self._stamp())
             written.append(self._remember(result.table, result.staged.rejected, is_changed=not result.is_equal))
         return written
 
     def replace(self, table: Table, frame: DataFrame, *, where: dict[str, str]) -> Written:
         """Put `frame` in the place of the rows whose columns have the values of `where`; the others stay."""
         staged = self._stage(table, frame)
-        is_equal = delta.is_current(staged, table, self.lake, where)
+        is_equal = staged.is_current(self.lake, where)
         if not is_equal:
-            delta.commit_replace(staged, table, self.lake, self._stamp(), where)
+            staged.commit_replace(self.lake, self._stamp(), where)
         return self._remember(table, staged.rejected, is_changed=not is_equal)
 
     def record(self, table: Table, rows: pa.Table) -> Written:
@@ -211,27 +212,29 @@ class Run:
     def _load(self, pinned: Snapshot) -> DataFrame:
         return self.spark.read.format("delta").option("versionAsOf", pinned.version).load(pinned.path)
 
-    def _stage(self, table: Table, frame: DataFrame, name: str | None = None) -> delta.Staged:
+    def _stage(self, table: Table, frame: DataFrame) -> Staged:
         self.lake.prepare(table)
-        return delta.stage(frame, table, self.folder("staging") + f"/{name or table.name}")
+        return delta.stage(frame, table, self.lake, self._staging(table.name))
 
-    def _check_limits(self, staged: delta.Staged, table: Table, is_equal: bool) -> None:
+    def _staging(self, name: str) -> str:
+        return f"{self.folder('staging')}/{name}"
+
+    def _check_limits(self, staged: Staged, table: Table, rows_seen: int | None, *, is_equal: bool) -> None:
         standing = self.lake.snapshot(table).rows if table.guards_rows and not is_equal else 0
-        deleted = delta.count_deleted(staged, table, self.lake) if standing else 0
+        deleted = staged.count_deleted(self.lake) if standing else 0
         limits = self.settings.limits
-        delta.check_limits(staged, table, deleted, standing, limits.max_rejected_share, limits.max_deleted_share)
+        check_limits(staged, table, limits, rows_seen=rows_seen, deleted=deleted, standing=standing)
 
-    def _reject(self, staged: delta.Staged, table: Table, origin: Table) -> None:
+    def _reject(self, staged: Staged, table: Table, origin: Table) -> None:
         """Replace this job's slice of rejected_rows for one table."""
         self.lake.prepare(REJECTED_ROWS)
         where = {"job": self.job.name, "target_table": table.name}
         if not staged.rejected and not self.lake.count_rows(REJECTED_ROWS, where):
             self._remember(REJECTED_ROWS, 0, is_changed=False)
             return
-        frame = delta.rejected_frame(staged, table, origin.key, self.job.name)
-        rejects = self._stage(REJECTED_ROWS, frame, name=f"{table.name}.rejected")
-        if not delta.is_current(rejects, REJECTED_ROWS, self.lake, where):
-            delta.commit_replace(rejects, REJECTED_ROWS, self.lake, self._stamp(), where)
+        rejects = staged.stage_rejected(origin.key, self.job.name, self.lake, self._staging(f"{table.name}.rejected"))
+        if not rejects.is_current(self.lake, where):
+            rejects.commit_replace(self.lake, self._stamp(), where)
         self._remember(REJECTED_ROWS, 0, is_changed=True)
 
     def _remember(self, table: Table, rejected: int, *, is_changed: bool) -> Written:
@@ -246,5 +249,5 @@ class Run:
             )
         return written
 
-    def _stamp(self) -> delta.Stamp:
-        return delta.Stamp(self.job.name, self.run_id, self.started_at)
+    def _stamp(self) -> Stamp:
+        return Stamp(self.job.name, self.run_id, self.started_at)

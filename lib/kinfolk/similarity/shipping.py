@@ -13,14 +13,15 @@ from typing import IO, Any
 
 from pyarrow import fs
 
+from kinfolk.tables.storage import open_filesystem
+
 _ALIGNMENT = 64
 _LENGTH_BYTES = 8
 
 
 def open_folder(path: str) -> tuple[fs.FileSystem, str]:
     """The file system of a path or URI, and the folder in it, which is made where it is not."""
-    # Hadoop says s3a:// where the rest of the world says s3://.
-    files, folder = fs.FileSystem.from_uri(path.replace("s3a://", "s3://", 1))
+    files, folder = open_filesystem(path)
     files.create_dir(folder)
     return files, folder
 

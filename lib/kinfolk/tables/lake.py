@@ -17,6 +17,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from kinfolk.errors import ContractError, LakeBusyError, NotFoundError, UnsupportedTableError
 from kinfolk.tables.contract import Table, mismatches
+from kinfolk.tables.storage import plain_uri
 
 _COMMIT_ATTEMPTS = 5
 
@@ -123,6 +124,26 @@ class Lake:
                 continue
         raise LakeBusyError(f"{_COMMIT_ATTEMPTS} commits to {table.name} lost against other writers; run again later")
 
+    def sync_rows(self, table: Table, rows: pa.Table, *, writer: dict[str, str]) -> None:
+        """Make a table hold exactly these rows, as one commit: insert, update what differs, delete what is gone.
+
+        A row whose content stays keeps its provenance. Raises LakeBusyError where another writer was faster.
+        """
+        opened, rows = self.open(table), rows.cast(table.arrow_schema())
+        said = CommitProperties(custom_metadata={"userMetadata": json.dumps(writer)})
+        same_key = " AND ".join(f't."{name}" = s."{name}"' for name in table.key)
+        others = [name for name in table.content if name not in table.key]
+        try:
+            if not count_rows(opened):
+                write_deltalake(opened, rows, mode="append", commit_properties=said)
+                return
+            merge = opened.merge(rows, same_key, source_alias="s", target_alias="t", commit_properties=said)
+            if others:
+                merge.when_matched_update_all(" OR ".join(f'(t."{n}" IS DISTINCT FROM s."{n}")' for n in others))
+            merge.when_not_matched_insert_all().when_not_matched_by_source_delete().execute()
+        except CommitFailedError as error:
+            raise LakeBusyError(f"another writer changed {table.name} meanwhile: {error}; run again") from None
+
     def prepare(self, table: Table) -> None:
         """Make the table as its contract says, or bring one that stands up to it where that is safe.
 
@@ -157,8 +178,7 @@ class Lake:
         opened.alter.add_columns(Schema.from_arrow(schema).fields)
 
     def _uri(self, table: Table) -> str:
-        # Hadoop says s3a:// where the rest of the world says s3://.
-        return re.sub(r"^s3a://", "s3://", self.path(table.name))
+        return plain_uri(self.path(table.name))
 
 
 def count_rows(table: DeltaTable) -> int:
