@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 import pytest
+from hard_texts import characters, token_settings
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -25,23 +26,10 @@ from kinfolk.similarity.sets.join import join_sets
 from kinfolk.similarity.sets.shingles import count_common, make_workspace, read_set
 from kinfolk.similarity.vectors.spaces import make_space
 
-SCRIPTS = [
-    "aAbzZ09_ -'.,\n\t",
-    "àÉßſıİŁøÅ",
-    "ΣσςΑάЖжЁё",
-    "שלוםسلام١٢",
-    "नमस्ते१ไทย",
-    "漢字。、ひらカナ한국어",
-    "Ⅳ²½ǅKÅẞȺⱥ",
-    "\u0301\u200d\u00a0\u2028\x00",
-    "𝐀𐐀𐐨🙂𝟘",
-]
-characters = st.one_of(*(st.sampled_from(script) for script in SCRIPTS), st.characters(codec="utf-8"))
 texts = st.one_of(
     st.text(characters, max_size=30),
     st.lists(st.sampled_from(["red", "Red", "cup", "İ", "ﬁ", "été", "漢字"]), max_size=8).map(" ".join),
 )
-token_settings = st.builds(TokenSettings, unit=st.sampled_from(["words", "characters"]), length=st.integers(1, 4))
 SET_MEASURES: list[SetMeasure] = ["jaccard", "containment", "overlap"]
 VECTOR_MEASURES: list[VectorMeasure] = ["cosine", "inner_product", "euclidean"]
 floats = st.floats(width=32, min_value=-1e6, max_value=1e6, allow_subnormal=False)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from hard_texts import characters, token_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,24 +16,11 @@ from kinfolk.similarity.oracle import split_tokens
 from kinfolk.similarity.sets.items import ItemSets, collapse_set_copies, profile_sets, read_sets
 from kinfolk.similarity.sets.shingles import WORDS, lower_case_table, make_workspace, read_set, read_tokens
 
-SCRIPTS = [
-    "aAbzZ09_ -'.,\n\t",
-    "àÉßſıİŁøÅ",
-    "ΣσςΑάЖжЁё",
-    "שלוםسلام١٢",
-    "नमस्ते१ไทย",
-    "漢字。、ひらカナ한국어",
-    "Ⅳ²½ǅKÅẞȺⱥ",
-    "\u0301\u200d\u00a0\u2028",
-    "𝐀𐐀𐐨🙂𝟘",
-]
-characters = st.one_of(*(st.sampled_from(script) for script in SCRIPTS), st.characters(codec="utf-8"))
 texts = st.one_of(
     st.text(characters, max_size=40),
     st.text("abcXYZ 09", max_size=60),
     st.lists(st.text("aB", max_size=12)).map(" ".join),
 )
-token_settings = st.builds(TokenSettings, unit=st.sampled_from(["words", "characters"]), length=st.integers(1, 4))
 
 
 def make_sets(values: list[object], tokens: TokenSettings | None = None) -> ItemSets:
