@@ -127,8 +127,8 @@ def describe(audit: JoinAudit) -> str:
     expected = f" of about {format_count(audit.forecast.pairs.value)} expected" if audit.forecast.pairs else ""
     items = " against ".join(side.describe() for side in (audit.left, audit.right) if side)
     return (
-        f"  {items}; {audit.pairs:,} similar pairs{expected}, found by {audit.plan} in {tasks} and "
-        f"{format_seconds(sum(audit.seconds.values()))}{anew}{recall}"
+        f"  {items}; {audit.pairs:,} similar pairs{expected} and {audit.neighbors:,} neighbours, found by {audit.plan} "
+        f"in {tasks} and {format_seconds(sum(audit.seconds.values()))}{anew}{recall}"
     )
 
 
