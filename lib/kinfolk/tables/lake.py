@@ -117,7 +117,7 @@ class Lake:
         for _ in range(_COMMIT_ATTEMPTS):
             try:
                 self.prepare(table)
-                said = CommitProperties(custom_metadata={"userMetadata": json.dumps(writer)}) if writer else None
+                said = _tell_writer(writer) if writer else None
                 write_deltalake(self._uri(table), rows, mode="overwrite", predicate=predicate, commit_properties=said)
                 return
             except CommitFailedError:
@@ -130,16 +130,13 @@ class Lake:
         A row whose content stays keeps its provenance. Raises LakeBusyError where another writer was faster.
         """
         opened, rows = self.open(table), rows.cast(table.arrow_schema())
-        said = CommitProperties(custom_metadata={"userMetadata": json.dumps(writer)})
-        same_key = " AND ".join(f't."{name}" = s."{name}"' for name in table.key)
-        others = [name for name in table.content if name not in table.key]
+        said = _tell_writer(writer)
         try:
             if not count_rows(opened):
                 write_deltalake(opened, rows, mode="append", commit_properties=said)
                 return
-            merge = opened.merge(rows, same_key, source_alias="s", target_alias="t", commit_properties=said)
-            if others:
-                merge.when_matched_update_all(" OR ".join(f'(t."{n}" IS DISTINCT FROM s."{n}")' for n in others))
+            merge = opened.merge(rows, same_key(table), source_alias="s", target_alias="t", commit_properties=said)
+            merge.when_matched_update_all(differs(table))
             merge.when_not_matched_insert_all().when_not_matched_by_source_delete().execute()
         except CommitFailedError as error:
             raise LakeBusyError(f"another writer changed {table.name} meanwhile: {error}; run again") from None
@@ -179,6 +176,23 @@ class Lake:
 
     def _uri(self, table: Table) -> str:
         return plain_uri(self.path(table.name))
+
+
+def _tell_writer(writer: dict[str, str]) -> CommitProperties:
+    """What a commit says of who made it, where Spark's say it."""
+    return CommitProperties(custom_metadata={"userMetadata": json.dumps(writer)})
+
+
+def same_key(table: Table) -> str:
+    """In DataFusion's SQL, that rows t and s have one key."""
+    return " AND ".join(f't."{name}" = s."{name}"' for name in table.key)
+
+
+def differs(table: Table) -> str:
+    """In DataFusion's SQL, that rows t and s of one key have other content, provenance aside."""
+    # In brackets: DataFusion takes an OR that follows for a part of what is compared.
+    parts = [f'(t."{name}" IS DISTINCT FROM s."{name}")' for name in table.content if name not in table.key]
+    return " OR ".join(parts) or "false"
 
 
 def count_rows(table: DeltaTable) -> int:

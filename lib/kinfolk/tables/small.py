@@ -17,7 +17,7 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
 from kinfolk.tables.catalog import REJECTED_ROWS
 from kinfolk.tables.contract import Table, quote_sql
-from kinfolk.tables.lake import Lake
+from kinfolk.tables.lake import Lake, differs, same_key
 from kinfolk.tables.staging import (
     DETAIL,
     DETAIL_CHARACTERS,
@@ -71,8 +71,8 @@ class SmallStaged:
             f"""
             SELECT COUNT(*) AS differing
             FROM (SELECT {columns} FROM staged WHERE {REASON} IS NULL) AS s
-            FULL OUTER JOIN (SELECT {columns} FROM standing WHERE {_condition(where)}) AS t ON {_same_key(self.table)}
-            WHERE s.{_name(self.table.key[0])} IS NULL OR t.{_name(self.table.key[0])} IS NULL OR {_differs(self.table)}
+            FULL OUTER JOIN (SELECT {columns} FROM standing WHERE {_condition(where)}) AS t ON {same_key(self.table)}
+            WHERE s.{_name(self.table.key[0])} IS NULL OR t.{_name(self.table.key[0])} IS NULL OR {differs(self.table)}
             """,
             staged=self.scratch,
             standing=lake.open(self.table),
@@ -84,7 +84,7 @@ class SmallStaged:
         found = _ask(
             f"""
             SELECT COUNT(*) AS deleted FROM standing AS t
-            LEFT ANTI JOIN (SELECT * FROM staged WHERE {REASON} IS NULL) AS s ON {_same_key(self.table)}
+            LEFT ANTI JOIN (SELECT * FROM staged WHERE {REASON} IS NULL) AS s ON {same_key(self.table)}
             """,
             staged=self.scratch,
             standing=lake.open(self.table),
@@ -174,16 +174,6 @@ def _ask(query: str, **tables: DeltaTable) -> list[dict[str, Any]]:
 def _name(column: str) -> str:
     """A column as DataFusion takes it, some of whose words are names of ours."""
     return f'"{column}"'
-
-
-def _same_key(table: Table) -> str:
-    return " AND ".join(f"t.{_name(k)} = s.{_name(k)}" for k in table.key)
-
-
-def _differs(table: Table) -> str:
-    # In brackets: DataFusion takes an OR that follows for a part of what is compared.
-    parts = [f"(t.{_name(c)} IS DISTINCT FROM s.{_name(c)})" for c in table.content if c not in table.key]
-    return " OR ".join(parts) or "false"
 
 
 def _condition(where: Where) -> str:
