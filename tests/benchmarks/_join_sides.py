@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from deltalake import write_deltalake
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -31,6 +32,7 @@ from kinfolk.similarity.vectors.items import ItemVectors
 from kinfolk.similarity.vectors.join import join_vectors
 from kinfolk.tables.catalog import ITEM_EMBEDDINGS
 from kinfolk.tables.lake import Lake
+from kinfolk.tables.small import MOST_ROWS
 
 from ._join_checks import Found, unit_rows
 from ._join_data import GRAM, ids_of
@@ -88,6 +90,14 @@ def write_delta(frame: DataFrame, target: Path) -> Path:
     return target
 
 
+def write_found(frame: DataFrame, rows: int, target: Path) -> Path:
+    """Write what was found in the place of what stood there; a few rows without Spark, as the jobs do."""
+    if rows > MOST_ROWS:
+        return write_delta(frame, target)
+    write_deltalake(target, frame.toArrow(), mode="overwrite", schema_mode="overwrite")
+    return target
+
+
 def join_tables(
     spark: SparkSession, folder: Path, settings: JoinSettings, target: Path, *, previous: Path | None = None
 ) -> Path:
@@ -97,14 +107,15 @@ def join_tables(
     """
     state = read_state(spark, previous) if previous else None
     with closing(similar_pairs(read_items(spark, folder), settings=settings, previous=state)) as found:
-        if state and found.audit.compared == found.audit.left.distinct:
+        audit = found.audit
+        if state and audit.compared == audit.left.distinct:
             raise WrongResult("all items were compared, although few of them changed")
         if settings.threshold is not None:
-            write_delta(found.pairs, target / "pairs")
+            write_found(found.pairs, audit.pairs, target / "pairs")
         if settings.neighbors:
-            write_delta(found.neighbors, target / "neighbors")
-        if found.audit.left.copies:
-            write_delta(found.copies, target / "copies")
+            write_found(found.neighbors, audit.neighbors, target / "neighbors")
+        if audit.left.copies:
+            write_found(found.copies, audit.left.copies, target / "copies")
     return target
 
 
