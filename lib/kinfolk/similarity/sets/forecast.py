@@ -30,6 +30,7 @@ from kinfolk.similarity.recall import draw_rows
 from kinfolk.similarity.sets.items import ItemSets
 from kinfolk.similarity.sets.minhash import CANDIDATE_SECONDS, Bands
 from kinfolk.similarity.sets.nearest import find_neighbors
+from kinfolk.similarity.sets.partners import PARTNER_TOKEN_SECONDS
 from kinfolk.similarity.sets.prefix import PREFIX_TOKEN_SECONDS, count_meetings, join_prefixes
 from kinfolk.similarity.sets.sketches import Rule
 
@@ -108,11 +109,14 @@ class Outlook:
         return replace(self, sample=_draw_sample(self))
 
     def costs_less_by_prefixes(self, bands: Bands) -> bool:
-        """Whether the plan by prefixes is expected to take less time than these bands; of nothing, it is."""
+        """Whether the plan by prefixes is expected to take less time than these bands; of nothing, it is.
+
+        Of what bands find the recall has to be measured too.
+        """
         if self.sample is None:
             return True
         seconds = self._tokens() * PREFIX_TOKEN_SECONDS + self.sample.candidates * CANDIDATE_SECONDS
-        return seconds <= self._tokens() * _MINHASH_TOKEN_SECONDS + bands.seconds
+        return seconds <= self._tokens() * (_MINHASH_TOKEN_SECONDS + PARTNER_TOKEN_SECONDS) + bands.seconds
 
     def forecast_prefix(self) -> Forecast:
         """What the plan by prefixes is expected to find and to need."""
@@ -129,7 +133,7 @@ class Outlook:
         if self.sample is None or told.seconds is None:
             return told
         measured = min(1.0, self.settings.probes / len(self.left)) * self.sample.neighbor_seconds
-        measured += self._tokens() * PREFIX_TOKEN_SECONDS * self.sample.pace
+        measured += self._tokens() * PARTNER_TOKEN_SECONDS * self.sample.pace
         return replace(told, seconds=told.seconds + measured / self.threads)
 
     def _forecast(self, plan: str, candidates: float, seconds: float = 0.0, work: float = 0.0) -> Forecast:

@@ -19,6 +19,7 @@ from kinfolk.similarity.sets.forecast import Outlook
 from kinfolk.similarity.sets.items import Codes, ItemSets
 from kinfolk.similarity.sets.minhash import Bands, choose_bands, join_bands
 from kinfolk.similarity.sets.nearest import find_neighbors
+from kinfolk.similarity.sets.partners import find_partners
 from kinfolk.similarity.sets.prefix import join_prefixes
 from kinfolk.similarity.sets.shingles import LISTS
 from kinfolk.similarity.sets.sketches import Rule, make_rule
@@ -140,7 +141,7 @@ def probe_sets(
     measure, count = _measure(settings), settings.neighbors
     pairs, neighbors = Pairs.none(), Neighbors.none()
     if settings.threshold is not None and len(some) and len(base):
-        found = join_prefixes(some, base, make_rule(measure, settings.threshold), effort)
+        found = find_partners(some, base, make_rule(measure, settings.threshold), threads)
         left_P = rows[found.left_P]
         is_other = left_P != found.right_P if right is None else np.ones(len(found), bool)
         pairs = Pairs(left_P[is_other], found.right_P[is_other], found.similarity_P[is_other])

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.similarity.compiling import Whole, kernel
+from kinfolk.similarity.compiling import Whole, inlined, kernel
 from kinfolk.similarity.effort import Budget, Effort, split_items, spread
 from kinfolk.similarity.found import Pairs
 from kinfolk.similarity.sets.items import Codes, ItemSets, profile_sets, take_items
@@ -63,6 +63,10 @@ class Side:
 
     def __len__(self) -> int:
         return len(self.code_N)
+
+    def take(self, places: Codes) -> Side:
+        """What stands at these places."""
+        return Side(take_items(self.source, places), self.record_NW[places], self.code_N[places])
 
     def sizes(self) -> Codes:
         """How many tokens each set has."""
@@ -154,7 +158,7 @@ def _count_slots(slots: Slots, count_N: Codes) -> Codes:
 
 def _list_prefixes(sides: Sequence[Side], rule: Rule, threads: int) -> list[Slots]:
     count_S = count_tokens(sides, threads)
-    return [list_rarest(side, *_prefix_lengths(rule, side), count_S, threads) for side in sides]
+    return [list_rarest(side, *prefix_lengths(rule, side), count_S, threads) for side in sides]
 
 
 def make_sides(left: ItemSets, right: ItemSets | None, threads: int, *, is_by_size: bool = True) -> list[Side]:
@@ -192,7 +196,7 @@ def count_tokens(sides: Sequence[Side], threads: int) -> NDArray[np.uint32]:
     return total_S
 
 
-def _prefix_lengths(rule: Rule, side: Side) -> tuple[Codes, Codes]:
+def prefix_lengths(rule: Rule, side: Side) -> tuple[Codes, Codes]:
     """How many of each set's rarest tokens are looked up, and how many are there to be found by sets no smaller."""
     size_N, least = side.sizes(), rule.least * (1 - 1e-12)
     if rule.measure == JACCARD:
@@ -320,11 +324,16 @@ def _list_rarest(
         kept = start_N[item]
         for t in range(take_N[item]):
             if key_T[t] >> _KEY_BITS > np.uint64(1):
-                # The lowest bits of the token's part: those that the slots of counts leave out.
                 slot_P[kept] = np.uint32(key_T[t] & np.uint64(0xFFFFFFFF))
                 kept += 1
                 indexed_N[item] += np.int64(t < index_N[item])
         count_N[item] = kept - start_N[item]
+
+
+@inlined
+def token_slot(token: np.uint64) -> np.uint32:
+    """The slot that sets are found in by a token: those of its bits that the slots of counts leave out."""
+    return np.uint32(token >> np.uint64(_COUNT_BITS_KEPT) & np.uint64(0xFFFFFFFF))
 
 
 @kernel
