@@ -50,7 +50,7 @@ _PAIRS_A_CHUNK = 1 << 16
 class _Wanted(NamedTuple):
     """The few, by the slots of their rarest tokens, and a bit for each of these slots."""
 
-    index: Index
+    few: Index
     word_S: NDArray[np.uint64]
 
 
@@ -63,11 +63,12 @@ def find_partners(some: ItemSets, many: ItemSets, rule: Rule, threads: int) -> P
         work, seen_R = make_workspace(few.source, base.source), np.full(len(few), -1)
         # An item has no more partners than there are rows.
         room = make_room(max(_PAIRS_A_CHUNK, len(few)))
-        found, item = [], part.start
+        found: list[Pairs] = []
+        item: Whole = part.start
         while item < part.stop:
             count, item = _meet_items(wanted, sets, (item, part.stop), (rule, work, seen_R), room)
             order = np.argsort(room.left_P[:count], kind="stable")
-            _measure(wanted.index, sets, order, (rule, work), room)
+            _measure(wanted.few, sets, order, (rule, work), room)
             met = take_found(room, count)
             is_similar = met.similarity_P >= rule.least
             found.append(Pairs(met.left_P[is_similar], met.right_P[is_similar], met.similarity_P[is_similar]))
@@ -101,8 +102,8 @@ def _meet_items(
     """Write who meets whom until there may be no room; returns how many there are, and the item to go on with."""
     source, record_NW = sets
     rule, work, seen_R = how
-    index, word_S = wanted
-    start_S, item_P = index.postings
+    few, word_S = wanted
+    start_S, item_P = few.postings
     mask = np.uint32(len(start_S) - 2)
     met = 0
     for item in range(part[0], part[1]):
@@ -117,23 +118,24 @@ def _meet_items(
                 row = np.int64(item_P[posting])
                 if seen_R[row] != item:
                     seen_R[row] = item
-                    if may_be_similar(rule, index.record_NW, row, record_NW, item):
+                    if may_be_similar(rule, few.record_NW, row, record_NW, item):
                         room.left_P[met], room.right_P[met] = row, item
                         met += 1
     return met, part[1]
 
 
 @kernel
-def _measure(index: Index, sets: tuple[Source, Records], order: Codes, how: tuple[Rule, Workspace], room: Room) -> None:
+def _measure(few: Index, sets: tuple[Source, Records], order: Codes, how: tuple[Rule, Workspace], room: Room) -> None:
     """Write the similarity of pairs of an order in which those of a row follow one another."""
     source, record_NW = sets
     rule, work = how
-    last, slots = np.int64(-1), np.int64(0)
+    last: Whole = -1
+    slots: Whole = 0
     for place in order:
         row, item = room.left_P[place], room.right_P[place]
         if row != last:
-            _, slots = read_set(index.source, row, work)
+            _, slots = read_set(few.source, row, work)
             last = row
         common = count_common(source, item, slots, work)
-        sizes = np.int64(index.record_NW[row, 0]), np.int64(record_NW[item, 0])
+        sizes = np.int64(few.record_NW[row, 0]), np.int64(record_NW[item, 0])
         room.similarity_P[place] = similarity_of(rule.measure, common, sizes[0], sizes[1])
