@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from .harness.cases import Case, select_cases
+from .harness.drawing import draw_growth, read_growth
 from .harness.peers import ROOT
 from .harness.running import run_benchmark
 
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("name", choices=names(), help="which benchmark")
     parser.add_argument("--only", metavar="PATTERN", default="*", help="only cases with a key in which this occurs")
     parser.add_argument("--list", action="store_true", help="list keys and goals, and run nothing")
+    parser.add_argument("--draw", metavar="FILE", type=Path, help="draw how cost grew in the last run, and run nothing")
     options = parser.parse_args()
     cases = select_cases(load_cases(options.name), options.only)
     if not cases:
@@ -38,7 +40,21 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{goal.key}  {goal.better}  {goal.value}" for case in cases for goal in case.goals))
         return 0
-    return run_benchmark(cases, name=options.name, folder=ROOT / "build" / "bench")
+    folder = ROOT / "build" / "bench"
+    if options.draw:
+        return draw(folder / f"{options.name}.json", options.draw)
+    return run_benchmark(cases, name=options.name, folder=folder)
+
+
+def draw(figures: Path, target: Path) -> int:
+    """Draw the growth among the figures of a run; return the exit code."""
+    series = read_growth(figures) if figures.exists() else {}
+    if not series:
+        print(f"{figures} has no figures of growth; run the benchmark, or its part: --only growth", file=sys.stderr)
+        return 1
+    draw_growth(series, target)
+    print(target)
+    return 0
 
 
 if __name__ == "__main__":

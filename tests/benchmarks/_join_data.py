@@ -270,7 +270,7 @@ def planted_words(bench: Bench, rows: int) -> Path:
     def make(folder: Path) -> None:
         write_documents(folder, *plant_documents(rows, pairs=rows // 8), stop_words=STOP_WORDS)
 
-    return bench.data(f"words-{rows}", make)
+    return bench.data(f"documents-{rows}-without-{STOP_WORDS}-words", make)
 
 
 def glove(bench: Bench, rows: int) -> Path:

@@ -32,6 +32,7 @@ from .harness import (
     speed_goals,
 )
 from .harness.cases import select_cases
+from .harness.drawing import draw_growth, read_growth
 from .harness.machine import OtherWork, describe_machine
 from .harness.measuring import alternate, measure, tree_cpu_seconds
 from .harness.peers import PROGRAMS, make_environment
@@ -296,6 +297,22 @@ def test_time_left_follows_the_pace_of_what_is_done(monkeypatch: pytest.MonkeyPa
     progress.begin("second")
     # The first took 5 s of the 10 s expected; of the 10 s that the second should take then, 2 s have passed.
     assert progress.seconds_left() == pytest.approx(8.0)
+
+
+def test_growth_is_drawn_from_the_figures_of_a_run(tmp_path: Path) -> None:
+    values = {"sets.400": 4.1, "sets.200": 2.0, "knn.200": 1.5, "knn.400": None}
+    figures = [{"key": f"join.growth_seconds.{key}", "value": value} for key, value in values.items()]
+    (tmp_path / "join.json").write_text(json.dumps([{"key": "join.growth_on_doubling.sets", "value": 2.0}, *figures]))
+
+    series = read_growth(tmp_path / "join.json")
+    for name in ("one.svg", "other.svg"):
+        draw_growth(series, tmp_path / name)
+
+    assert series == {"sets": [(200, 2.0), (400, 4.1)], "knn": [(200, 1.5)]}
+    drawn = (tmp_path / "one.svg").read_text()
+    assert "sets, 4.1 s" in drawn
+    assert "knn, 1.5 s" in drawn
+    assert drawn == (tmp_path / "other.svg").read_text()
 
 
 def test_work_of_others_is_seen_and_ours_is_not(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from kinfolk.errors import DataError
 from kinfolk.settings import JoinSettings, TokenSettings
 from kinfolk.similarity.cluster import TASKS_A_CORE
+from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.join import similar_pairs
 from kinfolk.similarity.oracle import join_by_brute_force, join_sets_by_brute_force
 from kinfolk.similarity.recall import measure_recall
@@ -201,6 +202,46 @@ def test_small_blocks_take_small_products(monkeypatch: pytest.MonkeyPatch) -> No
     pairs, _ = prepared.join.find(threads=1)
     assert len(pairs) > 500
     assert sum(entries) < 20_000 * 3 * 128
+
+
+@pytest.mark.parametrize("recall", [1.0, 0.9])
+@pytest.mark.parametrize("is_cross", [False, True])
+def test_a_join_within_blocks_is_forecast(monkeypatch: pytest.MonkeyPatch, is_cross: bool, recall: float) -> None:
+    """One large block, which below full recall has a plan of its own, some middling ones and a thousand small ones."""
+    monkeypatch.setattr(blocks, "FEWEST_ROWS", 3000)
+    random = np.random.default_rng(0)
+    centers = random.standard_normal((200, 12))
+
+    def make_side(prefix: str) -> Side:
+        rows = centers[random.integers(0, 200, 12_000)] + random.standard_normal((12_000, 12)) * 0.4
+        sizes = [4000, *[500] * 8, *[4] * 1000]
+        names = random.permutation(np.repeat([f"block{n}" for n in range(len(sizes))], sizes))
+        return {
+            f"{prefix}{n:05d}": (row, str(name)) for n, (row, name) in enumerate(zip(rows.tolist(), names, strict=True))
+        }
+
+    left, right = make_side("item"), make_side("other") if is_cross else None
+    wanted = JoinSettings(threshold=0.9, neighbors=3, recall=recall, plan="auto", probes=400, blocking="brand")
+    kind = pa.list_(pa.float32())
+    exactly, _ = prepare(left, right, wanted.model_copy(update={"recall": 1.0}), kind).join.find(threads=2)
+
+    def forecast(wanted: JoinSettings) -> Forecast:
+        rows = as_rows(left, right, kind)
+        options = {"is_self_join": right is None, "threads": 2, "is_shared": False, "is_forecast_needed": True}
+        (told,) = prepare_join(rows, wanted, **options).join.forecasts
+        return told
+
+    told = forecast(wanted)
+    assert told.pairs is not None
+    assert told.seconds is not None
+    assert told.memory is not None
+    assert told.pairs.low < len(exactly) < told.pairs.high
+    assert told.pairs.high < 3 * told.pairs.low
+    assert told.neighbors >= 12_000 * 3
+    assert 0 < told.seconds < 20
+    assert told.memory.bytes > 12_000 * 12 * 4 * 3
+    with pytest.raises(DataError, match=r"pairs are expected .* similarity\.max_pairs allows 100\."):
+        forecast(wanted.model_copy(update={"max_pairs": 100}))
 
 
 @pytest.mark.parametrize("one_task_rows", [None, 0])

@@ -11,6 +11,7 @@ Shape suffixes: N items that were drawn, P pairs among them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -157,6 +158,33 @@ def spread_forecast(forecast: Forecast, *, tasks: int, threads: int, speed: floa
     """The forecast of a join that is spread over tasks, which together are `speed` times as fast."""
     seconds = None if forecast.seconds is None else forecast.seconds / speed
     return replace(forecast, tasks=tasks, threads=threads, seconds=seconds)
+
+
+def add_forecasts(parts: Sequence[Forecast], plan: str) -> Forecast:
+    """The forecast of joins that are done one after the other, and whose results are kept together."""
+    neighbors, comparisons = sum(part.neighbors for part in parts), sum(part.comparisons for part in parts)
+    told = Forecast(plan, neighbors, comparisons, tasks=parts[0].tasks, threads=parts[0].threads)
+    pairs = [part.pairs for part in parts if part.pairs is not None]
+    seconds = [part.seconds for part in parts if part.seconds is not None]
+    memory = [part.memory for part in parts if part.memory is not None]
+    if len(pairs) < len(parts) or len(seconds) < len(parts) or len(memory) < len(parts):
+        return told
+    # What one join works with is free again for the next.
+    added = Memory(
+        rows=sum(one.rows for one in memory),
+        neighbors=sum(one.neighbors for one in memory),
+        pairs=sum(one.pairs for one in memory),
+        work=max(one.work for one in memory),
+    )
+    return replace(told, pairs=_add_estimates(pairs), seconds=sum(seconds), memory=added)
+
+
+def _add_estimates(counts: Sequence[Estimate]) -> Estimate:
+    """The sum of counts that were estimated apart: what one misses is seldom what the next one misses."""
+    value, least = sum(count.value for count in counts), sum(count.least for count in counts)
+    below = math.hypot(*(count.value - count.low for count in counts))
+    above = math.hypot(*(count.high - count.value for count in counts))
+    return Estimate(value, max(least, value - below), value + above, least)
 
 
 def check_budgets(forecast: Forecast, settings: JoinSettings) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from kinfolk.errors import DataError, SettingsError
@@ -58,22 +59,39 @@ class JoinAudit:
 
 @dataclass(frozen=True)
 class JoinResult:
-    """What a join found.
+    """What a join found, as frames of files, each read when it is first asked for; `close` removes the files.
 
-    `pairs`: left_id, right_id, similarity; in a join with itself left_id < right_id. `neighbors`: item_id, rank (from
-    1), neighbor_id, similarity. `copies`: side, item_id, representative_id; copies take no part in pairs and
-    neighbours, their representative does. `rejected`: side, item_id, reject_reason, reject_detail. A side is "left" or
-    "right"; a join with itself has only the left one. `state` is what the next join needs to look at changes only. The
-    frames are read from files that `close` removes.
+    A side is "left" or "right"; a join with itself has only the left one.
     """
 
-    pairs: DataFrame
-    neighbors: DataFrame
-    copies: DataFrame
-    rejected: DataFrame
-    state: JoinState
     audit: JoinAudit
     close: Callable[[], None]
+    _frames: Mapping[str, Callable[[], DataFrame]]
+
+    @property
+    def pairs(self) -> DataFrame:
+        """left_id, right_id, similarity; in a join with itself left_id < right_id."""
+        return self._frames["pairs"]()
+
+    @property
+    def neighbors(self) -> DataFrame:
+        """item_id, rank (from 1), neighbor_id, similarity."""
+        return self._frames["neighbors"]()
+
+    @property
+    def copies(self) -> DataFrame:
+        """side, item_id, representative_id: copies take no part in pairs and neighbours, their representative does."""
+        return self._frames["copies"]()
+
+    @property
+    def rejected(self) -> DataFrame:
+        """side, item_id, reject_reason, reject_detail."""
+        return self._frames["rejected"]()
+
+    @property
+    def state(self) -> JoinState:
+        """What the next join needs to look at changes only."""
+        return JoinState(self._frames["digests"](), self.pairs, self.neighbors)
 
 
 def similar_pairs(
@@ -105,16 +123,15 @@ def similar_pairs(
         reports = night.reports if night else run_tasks(rows, settings, folder, is_self_join=right is None, hear=hear)
         audit = _add_up(reports, settings)
         _check_budget(audit, settings)
-        frames = {kind: read_found(spark, kind, reports) for kind in _KINDS}
+        frames = {kind: cache(partial(read_found, spark, kind, reports)) for kind in _KINDS}
         if night:
-            frames |= {"pairs": night.pairs, "neighbors": night.neighbors}
+            frames |= {"pairs": cache(lambda: night.pairs), "neighbors": cache(lambda: night.neighbors)}
             audit = _count_kept(audit, night)
             _check_budget(audit, settings)
     except BaseException:
         remove()
         raise
-    state = JoinState(frames.pop("digests"), frames["pairs"], frames["neighbors"])
-    return JoinResult(**frames, state=state, audit=audit, close=remove)
+    return JoinResult(audit, remove, frames)
 
 
 def _open_scratch(spark: SparkSession, scratch: str | None) -> tuple[str, Callable[[], None]]:

@@ -41,9 +41,8 @@ PARTNER_TOKEN_SECONDS = 2e-8
 
 _COUNTED_ITEMS = 20_000
 """Of the many, to tell which tokens are rare."""
-_WANTED_BITS = 21
-"""The table of bits fits into a core's own cache."""
-_WANTED_MASK = np.uint32((1 << _WANTED_BITS) - 1)
+_BITS_A_TOKEN, _MOST_BITS = 32, 1 << 27
+"""Of the table: few enough for a core's own cache where there are few tokens, and hardly ever set for other tokens."""
 _PAIRS_A_CHUNK = 1 << 16
 
 
@@ -85,8 +84,9 @@ def _want(few: Side, base: Side, rule: Rule, threads: int) -> _Wanted:
     length_R, _ = prefix_lengths(rule, few)
     slots = list_rarest(few, length_R, length_R, count_S, threads)
     postings = make_postings(slots)
-    word_S = np.zeros(1 << (_WANTED_BITS - 6), np.uint64)
-    bit_P = slots.slot_P & _WANTED_MASK
+    bits = min(1 << (_BITS_A_TOKEN * len(slots.slot_P)).bit_length(), _MOST_BITS)
+    word_S = np.zeros(max(1, bits >> 6), np.uint64)
+    bit_P = slots.slot_P & np.uint32(64 * len(word_S) - 1)
     np.bitwise_or.at(word_S, bit_P >> np.uint32(6), np.uint64(1) << (bit_P & np.uint32(63)).astype(np.uint64))
     return _Wanted(Index(few.source, few.record_NW, postings), word_S)
 
@@ -104,14 +104,14 @@ def _meet_items(
     rule, work, seen_R = how
     few, word_S = wanted
     start_S, item_P = few.postings
-    mask = np.uint32(len(start_S) - 2)
+    mask, last_bit = np.uint32(len(start_S) - 2), np.uint32(64 * len(word_S) - 1)
     met = 0
     for item in range(part[0], part[1]):
         if met + len(seen_R) > len(room.left_P):
             return met, item
         for t in range(read_tokens(source, item, work)):
             slot = token_slot(work.token_T[t])
-            bit = slot & _WANTED_MASK
+            bit = slot & last_bit
             if not word_S[bit >> np.uint32(6)] >> np.uint64(bit & np.uint32(63)) & np.uint64(1):
                 continue
             for posting in range(start_S[slot & mask], start_S[(slot & mask) + 1]):

@@ -142,18 +142,25 @@ def count_meetings(left: ItemSets, right: ItemSets | None, rule: Rule) -> float:
     """About how many pairs `join_prefixes` would meet, each counted once for every token that it is met by."""
     sides = make_sides(left, right, 1)
     slots = _list_prefixes(sides, rule, 1)
-    looking, indexed = [], []
-    for side_slots in slots:
-        looking.append(_count_slots(side_slots, side_slots.count_N))
-        indexed.append(_count_slots(side_slots, side_slots.indexed_N))
+    looking = [_take_slots(one, one.count_N) for one in slots]
+    indexed = [_take_slots(one, one.indexed_N) for one in slots]
     # Of two items that share a slot, the larger one alone meets the other.
-    return float((looking[0] * indexed[-1]).sum() + (looking[-1] * indexed[0]).sum()) / (4 if right is None else 2)
+    met = _count_equal(looking[0], indexed[-1]) + _count_equal(looking[-1], indexed[0])
+    return met / (4 if right is None else 2)
 
 
-def _count_slots(slots: Slots, count_N: Codes) -> Codes:
-    """How many items have a token in each of some slots."""
+def _take_slots(slots: Slots, count_N: Codes) -> NDArray[np.uint32]:
+    """The first slots of each item, so many of them."""
     places = np.repeat(slots.start_N - np.cumsum(count_N) + count_N, count_N) + np.arange(count_N.sum())
-    return np.bincount(slots.slot_P[places] & ((1 << 22) - 1), minlength=1 << 22)
+    taken_P: NDArray[np.uint32] = slots.slot_P[places]
+    return taken_P
+
+
+def _count_equal(one_P: NDArray[np.uint32], other_P: NDArray[np.uint32]) -> float:
+    """How many pairs of equal ones there are."""
+    (one_S, one_count_S), (other_S, other_count_S) = (np.unique(p, return_counts=True) for p in (one_P, other_P))
+    _, one, other = np.intersect1d(one_S, other_S, assume_unique=True, return_indices=True)
+    return float((one_count_S[one] * other_count_S[other]).sum())
 
 
 def _list_prefixes(sides: Sequence[Side], rule: Rule, threads: int) -> list[Slots]:

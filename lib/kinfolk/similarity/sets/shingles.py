@@ -52,6 +52,9 @@ _SECOND_FACTOR = np.uint64(0xD6E8FEB86659FD93)
 # Odd, so that no unit is lost, and 3 modulo 4, so that swapped units cost at most a few bits of the hash.
 _BASE = np.uint64(0xBF58476D1CE4E5BB)
 _BLANK = np.uint32(0x20)
+_MEMORY_BITS = 16
+"""Words beyond ASCII that a thread remembers: a megabyte of them."""
+_MEMORY_SHIFT = np.uint64(64 - _MEMORY_BITS)
 
 
 class Source(NamedTuple):
@@ -77,7 +80,8 @@ class Workspace(NamedTuple):
 
     `unit_U` and `token_T` take the units and tokens of any one item, `narrow_T` the upper halves of its tokens, and
     `slot_S` is the table of the tokens of a set,
-    0 where a slot is free; `mark_S` says in which comparison, counted by `clock`, a slot was last found.
+    0 where a slot is free; `mark_S` says in which comparison, counted by `clock`, a slot was last found. `memory_M` has
+    words beyond ASCII as they were seen, hashed, each followed by its unit.
     """
 
     unit_U: NDArray[np.uint64]
@@ -86,6 +90,7 @@ class Workspace(NamedTuple):
     slot_S: NDArray[np.uint64]
     mark_S: NDArray[np.int64]
     clock: NDArray[np.int64]
+    memory_M: NDArray[np.uint64]
 
 
 def make_workspace(*sources: Source) -> Workspace:
@@ -99,7 +104,8 @@ def make_workspace(*sources: Source) -> Workspace:
     slots = table_size(most)
     unit_U, token_T = np.empty((2, most), np.uint64)
     slot_S, mark_S, clock = np.empty(slots, np.uint64), np.zeros(slots, np.int64), np.zeros(1, np.int64)
-    return Workspace(unit_U, token_T, np.empty(most, np.uint32), slot_S, mark_S, clock)
+    memory_M = np.zeros(2 << _MEMORY_BITS, np.uint64)
+    return Workspace(unit_U, token_T, np.empty(most, np.uint32), slot_S, mark_S, clock, memory_M)
 
 
 @functools.cache
@@ -234,9 +240,9 @@ def _decode(text_X: NDArray[np.uint8], place: Whole) -> tuple[Whole, int]:
 
 
 @kernel
-def _split_words(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Whole:
+def _split_words(source: Source, item: Whole, work: Workspace) -> Whole:
     """Hash the words of a text; returns their number."""
-    text_X, lower_C = source.text_X, source.lower_C
+    text_X, lower_C, unit_U = source.text_X, source.lower_C, work.unit_U
     first, last = source.start_N[item], source.stop_N[item]
     count: Whole = 0
     start, carry = np.int64(-1), _ZERO
@@ -263,12 +269,34 @@ def _split_words(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Who
             mask = _ALL >> np.uint64(64 - 8 * (place - begin))
             eight = _load_eight(text_X, begin) & mask
             if (seen | eight) & _HIGH_BITS:
-                count = _split_stretch(text_X, lower_C, start, place, unit_U, count)
+                count = _recall_stretch(text_X, lower_C, start, place, work, count)
             else:
                 unit_U[count] = _absorb(state, (eight | _LOWER_BITS) & mask)
                 count += 1
             start = np.int64(-1)
     return count
+
+
+@kernel
+def _recall_stretch(
+    text_X: NDArray[np.uint8], lower_C: NDArray[np.uint32], start: Whole, stop: Whole, work: Workspace, count: Whole
+) -> Whole:
+    """Append the words of a stretch, taking a word that was seen before from memory; returns the number of words."""
+    seen = _SEED
+    for place in range(start, stop, 8):
+        left = np.uint64(8 * min(stop - place, 8))
+        seen = _absorb(seen, _load_eight(text_X, place) & (_ALL >> (_SIXTY_FOUR - left)))
+    # An empty slot has 0.
+    seen |= np.uint64(1)
+    memory_M = work.memory_M
+    slot = 2 * np.int64(seen >> _MEMORY_SHIFT)
+    if memory_M[slot] == seen:
+        work.unit_U[count] = memory_M[slot + 1]
+        return count + 1
+    words = _split_stretch(text_X, lower_C, start, stop, work.unit_U, count)
+    if words == count + 1:
+        memory_M[slot], memory_M[slot + 1] = seen, work.unit_U[count]
+    return words
 
 
 @kernel
@@ -355,7 +383,7 @@ def read_tokens(source: Source, item: Whole, work: Workspace) -> Whole:
             token_T[t] = hash_T[start + t]
     else:
         if source.kind == WORDS:
-            units = _split_words(source, item, work.unit_U)
+            units = _split_words(source, item, work)
         else:
             units = _split_characters(source, item, work.unit_U)
         count = np.int64(_hash_runs(work.unit_U, units, source.length, token_T))

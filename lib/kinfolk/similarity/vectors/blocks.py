@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from kinfolk.settings import JoinSettings, VectorMeasure
 from kinfolk.similarity.effort import WHOLE, Share
-from kinfolk.similarity.forecast import Forecast
+from kinfolk.similarity.forecast import FEWEST_COMPARISONS, Forecast, add_forecasts, check_budgets
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.recall import Truth
 from kinfolk.similarity.vectors.cells import group_rows
+from kinfolk.similarity.vectors.forecast import forecast_tiles
 from kinfolk.similarity.vectors.items import ItemVectors
 from kinfolk.similarity.vectors.join import FEWEST_ROWS, VectorJoin, check_sides, make_wanted
 from kinfolk.similarity.vectors.product import join_exactly, join_some
@@ -56,8 +57,9 @@ class _Part:
 class BlockedJoin:
     """A join of vectors within blocks, under the plans of its parts.
 
-    `is_shared` says that it will be computed in shares, which takes more probes of cells. What pairs, time and memory
-    it takes is not forecast, only the budgets of its large blocks are looked after.
+    `is_shared` says that it will be computed in shares, which takes more probes of cells. The forecast is that of all
+    parts together, measured where there is much to compare if `is_forecast_needed` is None. Raises DataError where it
+    says that the join would certainly go beyond its budgets.
     """
 
     def __init__(
@@ -78,6 +80,10 @@ class BlockedJoin:
         is_large_C = _find_large(left.block_N, base.block_N, settings)
         order_N, start_C = group_rows(left.block_N, len(is_large_C))
         base_order_N, base_start_C = group_rows(base.block_N, len(is_large_C))
+        size_C, base_size_C = (np.diff(starts).astype(float) for starts in (start_C, base_start_C))
+        comparisons_C = size_C * base_size_C / (2 if right is None else 1)
+        if is_forecast_needed is None:
+            is_forecast_needed = bool(comparisons_C.sum() >= FEWEST_COMPARISONS / 2)
         self._large: list[_Part] = []
         for block in np.flatnonzero(is_large_C):
             left_N = order_N[start_C[block] : start_C[block + 1]]
@@ -99,10 +105,12 @@ class BlockedJoin:
         blocks = Blocks(left.block_N[self._left_N], base.block_N[self._base_N])
         self._space = replace(space, blocks=blocks)
         self._tile_rows = _choose_tile_rows(blocks.base_N, settings.block_rows)
-        neighbors = len(left) * min(settings.neighbors, len(base))
-        size_C, base_size_C = (np.diff(starts).astype(float) for starts in (start_C, base_start_C))
-        comparisons = float((size_C * base_size_C).sum()) / (2 if right is None else 1)
-        self.forecasts = [Forecast(self.plan, neighbors, comparisons, threads=threads)]
+        met = float(comparisons_C[~is_large_C].sum())
+        small = Forecast("exact", len(self._left_N) * settings.neighbors, met, threads=threads)
+        if is_forecast_needed:
+            small = forecast_tiles(self._space, self._wanted, settings, small, tile_rows=self._tile_rows)
+        self.forecasts = [add_forecasts([small, *(part.join.forecasts[0] for part in self._large)], self.plan)]
+        check_budgets(self.forecasts[0], settings)
 
     @property
     def plan(self) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kinfolk.settings import JoinSettings
-from kinfolk.similarity.effort import spread
+from kinfolk.similarity.effort import split_items, spread
 from kinfolk.similarity.forecast import (
     CERTAIN_NONE,
     FEWEST_COMPARISONS,
@@ -51,6 +51,8 @@ _MOST_SEEN = 5_000_000
 _MOST_FOUND = 10 * _MOST_SEEN
 _TILE_ROWS = 1024
 _TILES_A_THREAD = 24
+_FEWEST_TILES, _TILES_A_DRAWN = 8, 50
+_NO_MEMORY = Memory(rows=0.0, neighbors=0.0, pairs=0.0, work=0.0)
 _BEYOND = {"cosine": 1.0, "euclidean": 0.0, "inner_product": 1e30}
 """Similarities that hardly any pair reaches: what is found costs nothing, and only the looking is timed."""
 
@@ -280,6 +282,42 @@ class Outlook:
 
     def _places(self, spare: int) -> int:
         return len(self.space.query_NE) * (self.wanted.neighbors + spare) if self.wanted.neighbors else 0
+
+
+def forecast_tiles(
+    space: Space, wanted: Wanted, settings: JoinSettings, plain: Forecast, *, tile_rows: int
+) -> Forecast:
+    """The forecast of the exact plan within blocks, learned from some tiles of the left side.
+
+    Whole tiles are drawn and not rows: these would lie in so many blocks that all others had to be multiplied.
+    """
+    tiles = split_items(len(space.query_NE), tile_rows)
+    if not tiles or not len(space.base_NE):
+        return replace(plain, pairs=CERTAIN_NONE, seconds=0.0, memory=_NO_MEMORY)
+    drawn = draw_rows(len(tiles), max(_FEWEST_TILES, len(tiles) // _TILES_A_DRAWN), seed=settings.seed + 1)
+    wanted = replace(wanted, max_pairs=_MOST_FOUND)
+    # The kernels are loaded before anything is timed.
+    join_some(space, wanted, np.arange(tiles[0].start, tiles[0].start + 1), block_rows=tile_rows, threads=1)
+    started = time.process_time()
+    partners_T = np.array([_count_partners(space, wanted, tiles[tile], tile_rows) for tile in drawn])
+    seconds = (time.process_time() - started) / len(drawn) * len(tiles) / plain.threads
+    pairs = CERTAIN_NONE
+    if wanted.least is not None:
+        pairs = estimate_pairs(partners_T, population=len(tiles), is_self_join=space.is_self_join)
+    found = plain.neighbors + pairs.value
+    places = len(space.query_NE) * (wanted.neighbors + SPARE_PLACES) if wanted.neighbors else 0
+    memory = Memory(
+        rows=_count_row_bytes(space),
+        neighbors=places * _PLACE_BYTES,
+        pairs=pairs.value * _CELL_PAIR_BYTES,
+        work=plain.threads * _TILE_BYTES * tile_rows**2 + count_writing_bytes(found),
+    )
+    return replace(plain, pairs=pairs, seconds=seconds + found * WRITE_SECONDS, memory=memory)
+
+
+def _count_partners(space: Space, wanted: Wanted, tile: range, tile_rows: int) -> int:
+    pairs, _ = join_some(space, wanted, np.arange(tile.start, tile.stop), block_rows=tile_rows, threads=1)
+    return len(pairs)
 
 
 def _count_row_bytes(space: Space) -> float:

@@ -5,6 +5,7 @@ Shape suffixes: N items, P pairs, K neighbours.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -209,7 +210,8 @@ class VectorJoin:
                     back_P = measure_borders(base_NE, cells.home_N, cells.center_CE, right_P, home_N[left_P])
                     distance_P = np.minimum(distance_P, back_P)
                 overlaps.append(_overlap_for(distance_P, left_P, self._settings.recall))
-        return None if None in overlaps else max(overlap for overlap in overlaps if overlap is not None)
+        overlap = max(overlaps)
+        return overlap if math.isfinite(overlap) else None
 
 
 def check_sides(left: ItemVectors, right: ItemVectors | None, settings: JoinSettings) -> None:
@@ -256,8 +258,8 @@ def make_wanted(settings: JoinSettings) -> Wanted:
     return Wanted(least, settings.neighbors, settings.max_pairs)
 
 
-def _overlap_for(distance_P: NDArray[np.float64], row_P: Rows, recall: float) -> float | None:
-    """The least overlap whose recall, by the lower end of its interval, is as wanted; None where none is.
+def _overlap_for(distance_P: NDArray[np.float64], row_P: Rows, recall: float) -> float:
+    """The least overlap whose recall, by the lower end of its interval, is as wanted; inf where none is.
 
     A pair is found where cells overlap by its distance.
     """
@@ -270,4 +272,4 @@ def _overlap_for(distance_P: NDArray[np.float64], row_P: Rows, recall: float) ->
         return estimate_recall(hits_N, truths_N).low
 
     place = bisect_left(overlaps, recall, key=least_recall)
-    return float(overlaps[place]) if place < len(overlaps) else None
+    return float(overlaps[place]) if place < len(overlaps) else math.inf
