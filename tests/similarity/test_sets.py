@@ -57,6 +57,24 @@ def test_what_stands_around_a_text_in_the_buffer_does_not_matter(values: list[st
         assert tokens_of(together, code) == tokens_of(make_sets([value]), 0)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_words_are_hashed_alike_wherever_they_stand(seed: int) -> None:
+    """Long texts that change between scripts every few words, or every few hundred, or never."""
+    random = np.random.default_rng(seed)
+    scripts = [["one", "Two", "3rd", "a" * 70], ["été", "Straße", "naïve"], ["Αθήνα", "και"], ["日本語", "𝒳𝒴", "한국"]]
+    known = {word: tokens_of(make_sets([word]), 0) for words in scripts for word in words}
+    between = [" ", ", ", " — ", "\n", "…"]
+    words: list[str] = []
+    while len(words) < 600:
+        some = scripts[random.integers(len(scripts))]
+        words += [some[place] for place in random.integers(0, len(some), int(random.choice([1, 2, 5, 300])))]
+    text = "".join(word + between[random.integers(len(between))] for word in words)
+    sets = make_sets([text])
+    work = make_workspace(sets.source)
+    count = read_tokens(sets.source, 0, work)
+    assert work.token_T[:count].tolist() == [token for word in words for token in known[word]]
+
+
 @pytest.mark.parametrize("size", [*range(6, 10), *range(14, 18), 1000])
 def test_long_words_are_hashed_to_their_end(size: int) -> None:
     words = ["a" * size, "a" * (size - 1) + "b", "a" * (size + 1), "é" * size, "a" * (size - 1) + "é", "A" * size]

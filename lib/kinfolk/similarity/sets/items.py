@@ -30,6 +30,7 @@ from kinfolk.similarity.sets.shingles import (
     count_common,
     find_empty,
     hash_strings,
+    is_same_value,
     lower_case_table,
     make_workspace,
     mix,
@@ -120,15 +121,13 @@ def read_sets(items: pa.Table, tokens: TokenSettings) -> tuple[ItemSets, pa.Tabl
     """
     remedy = "a join needs one value for each item: choose one table, or one version"
     ids, order = sort_ids(items["item_id"], remedy=remedy)
-    values = items["value"].take(pa.array(order))
-    is_missing_N = pc.is_null(values).to_numpy()
-    source = _read_values(values.filter(pa.array(~is_missing_N)), tokens)
-    reasons_N = np.full(len(ids), "", dtype=object)
-    reasons_N[is_missing_N] = SetProblem.MISSING.value
-    is_empty = find_empty(source)
-    reasons_N[np.flatnonzero(~is_missing_N)[is_empty]] = SetProblem.EMPTY.value
-    good = ItemSets(ids.filter(pa.array(reasons_N == "")), take_items(source, np.flatnonzero(~is_empty)), tokens)
-    return good, _rejected(ids, reasons_N, source.kind)
+    values = items["value"]
+    # Texts stay where they lie: copying gigabytes takes as long as joining them.
+    source = take_items(_read_values(values, tokens), order)
+    is_missing_N = pc.is_null(values).to_numpy()[order]
+    is_bad_N = is_missing_N | find_empty(source)
+    good = ItemSets(ids.filter(pa.array(~is_bad_N)), take_items(source, np.flatnonzero(~is_bad_N)), tokens)
+    return good, _rejected(ids.filter(pa.array(is_bad_N)), is_missing_N[is_bad_N], source.kind)
 
 
 def collapse_set_copies(sets: ItemSets, *, threads: int = 1) -> tuple[ItemSets, pa.Table]:
@@ -288,15 +287,16 @@ def _compare_with_first(
             _, slots = read_set(source, first, work)
             continue
         size = record_NW[item, 0]
-        is_same = size == record_NW[first, 0] and count_common(source, item, slots, work) == size
+        is_same = size == record_NW[first, 0] and (
+            is_same_value(source, item, first) or count_common(source, item, slots, work) == size
+        )
         if is_same:
             first_N[item] = first
         is_other[place] = not is_same
     return is_other
 
 
-def _rejected(ids: pa.StringArray, reasons_N: NDArray[np.object_], kind: int) -> pa.Table:
-    bad = np.flatnonzero(reasons_N != "")
+def _rejected(ids: pa.StringArray, is_missing_N: NDArray[np.bool_], kind: int) -> pa.Table:
     unit = {WORDS: "no letter or digit", CHARACTERS: "nothing but white space", LISTS: "no element"}[kind]
-    details = ["no value" if reasons_N[n] == SetProblem.MISSING.value else unit for n in bad]
-    return tell_rejected(ids.take(pa.array(bad)), reasons_N[bad], details)
+    reasons_N = np.where(is_missing_N, SetProblem.MISSING.value, SetProblem.EMPTY.value)
+    return tell_rejected(ids, reasons_N, ["no value" if is_missing else unit for is_missing in is_missing_N])

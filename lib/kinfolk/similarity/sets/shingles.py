@@ -44,6 +44,8 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _HIGH_BITS = np.uint64(0x8080808080808080)
 _LOWER_BITS = np.uint64(0x2020202020202020)
 _STRETCH = 64
+_NEAR, _SPAN = 3, 512
+"""Bytes between words beyond ASCII that make them a text, and bytes that are read as such before ASCII is expected."""
 _BYTE, _WORD, _PLACE = ir.IntType(8), ir.IntType(64), types.intp
 
 _SEED = np.uint64(0x243F6A8885A308D3)
@@ -52,9 +54,6 @@ _SECOND_FACTOR = np.uint64(0xD6E8FEB86659FD93)
 # Odd, so that no unit is lost, and 3 modulo 4, so that swapped units cost at most a few bits of the hash.
 _BASE = np.uint64(0xBF58476D1CE4E5BB)
 _BLANK = np.uint32(0x20)
-_MEMORY_BITS = 16
-"""Words beyond ASCII that a thread remembers: a megabyte of them."""
-_MEMORY_SHIFT = np.uint64(64 - _MEMORY_BITS)
 
 
 class Source(NamedTuple):
@@ -80,8 +79,7 @@ class Workspace(NamedTuple):
 
     `unit_U` and `token_T` take the units and tokens of any one item, `narrow_T` the upper halves of its tokens, and
     `slot_S` is the table of the tokens of a set,
-    0 where a slot is free; `mark_S` says in which comparison, counted by `clock`, a slot was last found. `memory_M` has
-    words beyond ASCII as they were seen, hashed, each followed by its unit.
+    0 where a slot is free; `mark_S` says in which comparison, counted by `clock`, a slot was last found.
     """
 
     unit_U: NDArray[np.uint64]
@@ -90,7 +88,6 @@ class Workspace(NamedTuple):
     slot_S: NDArray[np.uint64]
     mark_S: NDArray[np.int64]
     clock: NDArray[np.int64]
-    memory_M: NDArray[np.uint64]
 
 
 def make_workspace(*sources: Source) -> Workspace:
@@ -104,8 +101,7 @@ def make_workspace(*sources: Source) -> Workspace:
     slots = table_size(most)
     unit_U, token_T = np.empty((2, most), np.uint64)
     slot_S, mark_S, clock = np.empty(slots, np.uint64), np.zeros(slots, np.int64), np.zeros(1, np.int64)
-    memory_M = np.zeros(2 << _MEMORY_BITS, np.uint64)
-    return Workspace(unit_U, token_T, np.empty(most, np.uint32), slot_S, mark_S, clock, memory_M)
+    return Workspace(unit_U, token_T, np.empty(most, np.uint32), slot_S, mark_S, clock)
 
 
 @functools.cache
@@ -240,19 +236,21 @@ def _decode(text_X: NDArray[np.uint8], place: Whole) -> tuple[Whole, int]:
 
 
 @kernel
-def _split_words(source: Source, item: Whole, work: Workspace) -> Whole:
+def _split_words(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Whole:
     """Hash the words of a text; returns their number."""
-    text_X, lower_C, unit_U = source.text_X, source.lower_C, work.unit_U
-    first, last = source.start_N[item], source.stop_N[item]
+    text_X, lower_C = source.text_X, source.lower_C
+    base, last = source.start_N[item], source.stop_N[item]
     count: Whole = 0
-    start, carry = np.int64(-1), _ZERO
-    for base in range(first, last + 1, _STRETCH):
+    # Where a word begins that has not ended, and where the last one beyond ASCII ended.
+    start, ended, carry = np.int64(-1), np.int64(-_STRETCH), _ZERO
+    while base <= last:
         parts = _find_word_bytes(text_X, base) if base < last else _ZERO
         if 0 < last - base < _STRETCH:
             parts &= _ALL >> np.uint64(_STRETCH - (last - base))
         # Where a stretch of such bytes begins or ends.
         turns = parts ^ (parts << np.uint64(1) | carry)
         carry = parts >> np.uint64(63)
+        following = base + _STRETCH
         while turns:
             place = base + np.int64(_trailing_zeros(turns))
             turns &= turns - np.uint64(1)
@@ -268,62 +266,53 @@ def _split_words(source: Source, item: Whole, work: Workspace) -> Whole:
                 begin += 8
             mask = _ALL >> np.uint64(64 - 8 * (place - begin))
             eight = _load_eight(text_X, begin) & mask
-            if (seen | eight) & _HIGH_BITS:
-                count = _recall_stretch(text_X, lower_C, start, place, work, count)
-            else:
+            if not (seen | eight) & _HIGH_BITS:
                 unit_U[count] = _absorb(state, (eight | _LOWER_BITS) & mask)
                 count += 1
+            elif start - ended > _NEAR:
+                ended = place
+                count, _ = _decode_words(text_X, lower_C, (start, place, place), unit_U, count)
+            else:
+                # The second in a row: the text is in another script, and read faster one code point after the other.
+                span = start, min(start + _SPAN, last), last
+                count, following = _decode_words(text_X, lower_C, span, unit_U, count)
+                ended, carry, turns = following, _ZERO, _ZERO
             start = np.int64(-1)
+        base = following
     return count
 
 
 @kernel
-def _recall_stretch(
-    text_X: NDArray[np.uint8], lower_C: NDArray[np.uint32], start: Whole, stop: Whole, work: Workspace, count: Whole
-) -> Whole:
-    """Append the words of a stretch, taking a word that was seen before from memory; returns the number of words."""
-    seen = _SEED
-    for place in range(start, stop, 8):
-        left = np.uint64(8 * min(stop - place, 8))
-        seen = _absorb(seen, _load_eight(text_X, place) & (_ALL >> (_SIXTY_FOUR - left)))
-    # An empty slot has 0.
-    seen |= np.uint64(1)
-    memory_M = work.memory_M
-    slot = 2 * np.int64(seen >> _MEMORY_SHIFT)
-    if memory_M[slot] == seen:
-        work.unit_U[count] = memory_M[slot + 1]
-        return count + 1
-    words = _split_stretch(text_X, lower_C, start, stop, work.unit_U, count)
-    if words == count + 1:
-        memory_M[slot], memory_M[slot + 1] = seen, work.unit_U[count]
-    return words
-
-
-@kernel
-def _split_stretch(
+def _decode_words(
     text_X: NDArray[np.uint8],
     lower_C: NDArray[np.uint32],
-    place: Whole,
-    stop: Whole,
+    span: tuple[Whole, Whole, Whole],
     unit_U: NDArray[np.uint64],
     count: Whole,
-) -> Whole:
-    """Append the words of a stretch in which some code points are beyond ASCII; returns the number of words."""
+) -> tuple[Whole, Whole]:
+    """Append the words of a span, code point by code point; returns the number of words, and where it stopped.
+
+    A span has a beginning, a place from which on it ends where a word does, and a place where it ends in any case.
+    """
+    place, enough, last = span
     state, block, filled = _SEED, _ZERO, _ZERO
-    while place < stop:
+    while place < last:
         code, width = _decode(text_X, place)
         place += width
         value = np.uint64(lower_C[code])
         if value:
             state, block, filled = _append(state, block, filled, value)
-        elif filled or state != _SEED:
+            continue
+        if filled or state != _SEED:
             unit_U[count] = _absorb(state, block) if filled else state
             count += 1
             state, block, filled = _SEED, _ZERO, _ZERO
+        if place >= enough:
+            return count, place
     if filled or state != _SEED:
         unit_U[count] = _absorb(state, block) if filled else state
         count += 1
-    return count
+    return count, place
 
 
 @kernel
@@ -383,7 +372,7 @@ def read_tokens(source: Source, item: Whole, work: Workspace) -> Whole:
             token_T[t] = hash_T[start + t]
     else:
         if source.kind == WORDS:
-            units = _split_words(source, item, work)
+            units = _split_words(source, item, work.unit_U)
         else:
             units = _split_characters(source, item, work.unit_U)
         count = np.int64(_hash_runs(work.unit_U, units, source.length, token_T))
@@ -445,6 +434,28 @@ def count_common(source: Source, item: Whole, slots: Whole, work: Workspace) -> 
             mark_S[slot] = stamp
             common += 1
     return common
+
+
+@kernel
+def is_same_value(source: Source, one: Whole, other: Whole) -> bool:
+    """Whether two items have the same text, or the same elements, of one block."""
+    if len(source.salt_N) and source.salt_N[one] != source.salt_N[other]:
+        return False
+    size = source.stop_N[one] - source.start_N[one]
+    if source.stop_N[other] - source.start_N[other] != size:
+        return False
+    one_start, other_start = source.start_N[one], source.start_N[other]
+    if source.kind == LISTS:
+        same = 0
+        for t in range(size):
+            same += source.hash_T[one_start + t] == source.hash_T[other_start + t]
+        return same == size
+    text_X = source.text_X
+    for at in range(0, size, 8):
+        differs = _load_eight(text_X, one_start + at) ^ _load_eight(text_X, other_start + at)
+        if differs & (_ALL >> np.uint64(64 - 8 * min(size - at, 8))):
+            return False
+    return True
 
 
 @compiled
