@@ -29,7 +29,7 @@ from kinfolk.tables.staging import (
 )
 from kinfolk.tables.storage import open_filesystem, plain_uri
 
-MOST_ROWS, MOST_BYTES = 100_000, 32 << 20
+MOST_ROWS, MOST_BYTES = 500_000, 32 << 20
 """Rows of a result, and of the table as it stands, and bytes of a result's files, up to which Spark is left out."""
 
 # A session that was configured by others may write times in an old form, which pyarrow would take for nanoseconds.

@@ -239,10 +239,13 @@ def _decode(text_X: NDArray[np.uint8], place: Whole) -> tuple[Whole, int]:
 def _split_words(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Whole:
     """Hash the words of a text; returns their number."""
     text_X, lower_C = source.text_X, source.lower_C
-    base, last = source.start_N[item], source.stop_N[item]
+    base: Whole = source.start_N[item]
+    last = source.stop_N[item]
     count: Whole = 0
     # Where a word begins that has not ended, and where the last one beyond ASCII ended.
-    start, ended, carry = np.int64(-1), np.int64(-_STRETCH), _ZERO
+    start: Whole = -1
+    ended: Whole = -_STRETCH
+    carry = _ZERO
     while base <= last:
         parts = _find_word_bytes(text_X, base) if base < last else _ZERO
         if 0 < last - base < _STRETCH:
@@ -277,7 +280,7 @@ def _split_words(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Who
                 span = start, min(start + _SPAN, last), last
                 count, following = _decode_words(text_X, lower_C, span, unit_U, count)
                 ended, carry, turns = following, _ZERO, _ZERO
-            start = np.int64(-1)
+            start = -1
         base = following
     return count
 
@@ -449,7 +452,7 @@ def is_same_value(source: Source, one: Whole, other: Whole) -> bool:
         same = 0
         for t in range(size):
             same += source.hash_T[one_start + t] == source.hash_T[other_start + t]
-        return same == size
+        return bool(same == size)
     text_X = source.text_X
     for at in range(0, size, 8):
         differs = _load_eight(text_X, one_start + at) ^ _load_eight(text_X, other_start + at)

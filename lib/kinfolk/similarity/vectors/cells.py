@@ -31,6 +31,8 @@ ROUNDS = 2
 """Rounds of k-means; more change the recall by less than another seed does."""
 _ROWS_AT_A_TIME = 1024
 _PAIRS_AT_A_TIME = 8192
+_FLAGGED = 16
+"""Columns that are compared at once, to see whether any of them counts."""
 
 
 @dataclass(frozen=True)
@@ -205,13 +207,22 @@ def find_probes(query_NE: Matrix, home_N: NDArray[np.int32], cells: Cells, overl
 def _find_at_least(value_QC: Matrix, least_Q: NDArray[np.float32], count_Q: Rows) -> NDArray[np.int32]:
     """The columns of each row, one row after the other, with values of at least the row's; counts how many each has."""
     column_V = np.empty(value_QC.size + 1, np.int32)
-    place = 0
+    place, columns = 0, value_QC.shape[1]
     for q in range(len(value_QC)):
-        first = place
-        for c in range(value_QC.shape[1]):
-            # Written in any case and kept if it counts: a branch that is rarely taken costs more.
-            column_V[place] = c
-            place += value_QC[q, c] >= least_Q[q]
+        first, least = place, least_Q[q]
+        for start in range(0, columns, _FLAGGED):
+            stop = min(start + _FLAGGED, columns)
+            if stop - start == _FLAGGED:
+                found = np.int32(0)
+                # A count of turns that is known and a number of 32 bits: the loop becomes vector comparisons.
+                for c in range(_FLAGGED):
+                    found |= np.int32(value_QC[q, start + c] >= least)
+                if found == 0:
+                    continue
+            for c in range(start, stop):
+                # Written in any case and kept if it counts: a branch that is rarely taken costs more.
+                column_V[place] = c
+                place += value_QC[q, c] >= least
         count_Q[q] = place - first
     return column_V[:place].copy()
 
