@@ -72,6 +72,21 @@ def make_vectors(sizes: list[int], *, seed: int, prefix: str = "item") -> Side:
     }
 
 
+def make_crowds(sizes: list[int], *, crowds: int, width: float, is_cross: bool) -> tuple[Side, Side | None]:
+    """One side, or two, of vectors around so many centers, in blocks of these sizes, whatever their centers."""
+    random = np.random.default_rng(0)
+    centers, count = random.standard_normal((crowds, 12)), sum(sizes)
+
+    def make_side(prefix: str) -> Side:
+        rows = centers[random.integers(0, crowds, count)] + random.standard_normal((count, 12)) * width
+        names = random.permutation(np.repeat([f"block{n}" for n in range(len(sizes))], sizes))
+        return {
+            f"{prefix}{n:05d}": (row, str(name)) for n, (row, name) in enumerate(zip(rows.tolist(), names, strict=True))
+        }
+
+    return make_side("item"), make_side("other") if is_cross else None
+
+
 @pytest.mark.parametrize("shares", [1, 3])
 @pytest.mark.parametrize("is_cross", [False, True])
 @pytest.mark.parametrize(("measure", "threshold"), [("cosine", 0.8), ("euclidean", 1.5), ("inner_product", 2.0)])
@@ -150,17 +165,7 @@ def tokens_of(value: Any) -> set[object]:
 def test_large_blocks_have_plans_of_their_own(monkeypatch: pytest.MonkeyPatch, is_cross: bool, shares: int) -> None:
     """Two large blocks by cells, a hundred small ones exactly; the recall is that of all together."""
     monkeypatch.setattr(blocks, "FEWEST_ROWS", 500)
-    random = np.random.default_rng(0)
-    centers = random.standard_normal((120, 12))
-
-    def make_side(prefix: str) -> Side:
-        rows = centers[random.integers(0, 120, 3400)] + random.standard_normal((3400, 12)) * 0.3
-        names = random.permutation(np.repeat([f"block{n}" for n in range(102)], [2000, 1000, *[4] * 100]))
-        return {
-            f"{prefix}{n:04d}": (row, str(name)) for n, (row, name) in enumerate(zip(rows.tolist(), names, strict=True))
-        }
-
-    left, right = make_side("item"), make_side("other") if is_cross else None
+    left, right = make_crowds([2000, 1000, *[4] * 100], crowds=120, width=0.3, is_cross=is_cross)
     wanted = JoinSettings(threshold=0.9, neighbors=5, recall=0.9, plan="cells", probes=400, blocking="brand")
     exact = wanted.model_copy(update={"plan": "exact"})
     kind = pa.list_(pa.float32())
@@ -209,18 +214,7 @@ def test_small_blocks_take_small_products(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_join_within_blocks_is_forecast(monkeypatch: pytest.MonkeyPatch, is_cross: bool, recall: float) -> None:
     """One large block, which below full recall has a plan of its own, some middling ones and a thousand small ones."""
     monkeypatch.setattr(blocks, "FEWEST_ROWS", 3000)
-    random = np.random.default_rng(0)
-    centers = random.standard_normal((200, 12))
-
-    def make_side(prefix: str) -> Side:
-        rows = centers[random.integers(0, 200, 12_000)] + random.standard_normal((12_000, 12)) * 0.4
-        sizes = [4000, *[500] * 8, *[4] * 1000]
-        names = random.permutation(np.repeat([f"block{n}" for n in range(len(sizes))], sizes))
-        return {
-            f"{prefix}{n:05d}": (row, str(name)) for n, (row, name) in enumerate(zip(rows.tolist(), names, strict=True))
-        }
-
-    left, right = make_side("item"), make_side("other") if is_cross else None
+    left, right = make_crowds([4000, *[500] * 8, *[4] * 1000], crowds=200, width=0.4, is_cross=is_cross)
     wanted = JoinSettings(threshold=0.9, neighbors=3, recall=recall, plan="auto", probes=400, blocking="brand")
     kind = pa.list_(pa.float32())
     exactly, _ = prepare(left, right, wanted.model_copy(update={"recall": 1.0}), kind).join.find(threads=2)

@@ -123,9 +123,10 @@ def similar_pairs(
         reports = night.reports if night else run_tasks(rows, settings, folder, is_self_join=right is None, hear=hear)
         audit = _add_up(reports, settings)
         _check_budget(audit, settings)
+        frames: dict[str, Callable[[], DataFrame]]
         frames = {kind: cache(partial(read_found, spark, kind, reports)) for kind in _KINDS}
         if night:
-            frames |= {"pairs": cache(lambda: night.pairs), "neighbors": cache(lambda: night.neighbors)}
+            frames |= {"pairs": lambda: night.pairs, "neighbors": lambda: night.neighbors}
             audit = _count_kept(audit, night)
             _check_budget(audit, settings)
     except BaseException:

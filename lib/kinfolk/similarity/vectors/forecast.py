@@ -281,7 +281,12 @@ class Outlook:
         return replace(forecast, pairs=self.sample.pairs, seconds=seconds, memory=memory)
 
     def _places(self, spare: int) -> int:
-        return len(self.space.query_NE) * (self.wanted.neighbors + spare) if self.wanted.neighbors else 0
+        return _count_places(self.space, self.wanted, spare)
+
+
+def _count_places(space: Space, wanted: Wanted, spare: int) -> int:
+    """Places for neighbours of all rows, so many of each to spare."""
+    return len(space.query_NE) * (wanted.neighbors + spare) if wanted.neighbors else 0
 
 
 def forecast_tiles(
@@ -305,10 +310,9 @@ def forecast_tiles(
     if wanted.least is not None:
         pairs = estimate_pairs(partners_T, population=len(tiles), is_self_join=space.is_self_join)
     found = plain.neighbors + pairs.value
-    places = len(space.query_NE) * (wanted.neighbors + SPARE_PLACES) if wanted.neighbors else 0
     memory = Memory(
         rows=_count_row_bytes(space),
-        neighbors=places * _PLACE_BYTES,
+        neighbors=_count_places(space, wanted, SPARE_PLACES) * _PLACE_BYTES,
         pairs=pairs.value * _CELL_PAIR_BYTES,
         work=plain.threads * _TILE_BYTES * tile_rows**2 + count_writing_bytes(found),
     )
