@@ -166,7 +166,7 @@ class Outlook:
         return sum(side.mean_tokens * len(side) for side in self._sides())
 
     def _text_bytes(self) -> float:
-        return float(sum(side.source.text_X.nbytes + side.source.hash_T.nbytes for side in self._sides()))
+        return float(sum(side.nbytes for side in self._sides()))
 
 
 def _draw_sample(outlook: Outlook) -> Sample:

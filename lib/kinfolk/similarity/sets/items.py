@@ -23,7 +23,6 @@ from kinfolk.similarity.rows import sort_ids, tell_copies, tell_rejected
 from kinfolk.similarity.sets.shingles import (
     CHARACTERS,
     LISTS,
-    SLACK,
     WORDS,
     Source,
     Workspace,
@@ -45,8 +44,10 @@ from kinfolk.similarity.sets.sketches import (
     record_words,
     sketch_items,
 )
+from kinfolk.similarity.sets.texts import Texts, gather_texts, locate_texts
 
 _BYTES_A_WORD = 6
+_NO_HASHES = np.empty(0, np.uint64)
 
 Codes = NDArray[np.int64]
 
@@ -72,6 +73,10 @@ class ItemSets:
 
     def __len__(self) -> int:
         return len(self.source.start_N)
+
+    def __reduce__(self) -> tuple[type[ItemSets], tuple[object, ...]]:
+        """Pickle the texts alone: those of other items may lie between them."""
+        return ItemSets, (self.ids, _gather(self.source), self.tokens, self.profile)
 
     def in_blocks(self, _block_N: NDArray[np.int32], salt_N: NDArray[np.uint64]) -> ItemSets:
         """The same items, each in its block: what is in different blocks has no token in common any more."""
@@ -99,9 +104,19 @@ class ItemSets:
         return self.profile is not None and self.profile.record_NW.shape[1] == words
 
     @property
+    def size_N(self) -> NDArray[np.int64]:
+        """Bytes of each text, or elements of each list."""
+        return self.source.stop_N - self.source.start_N
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all texts, or of the hashed elements of all lists."""
+        return int(self.size_N.sum()) * (8 if self.source.kind == LISTS else 1)
+
+    @property
     def mean_tokens(self) -> float:
         """About how many tokens an item has."""
-        sizes_N = self.source.stop_N - self.source.start_N
+        sizes_N = self.size_N
         mean = float(sizes_N.mean()) if len(sizes_N) else 0.0
         return mean / _BYTES_A_WORD if self.source.kind == WORDS else mean
 
@@ -110,6 +125,14 @@ def take_items(source: Source, codes: Codes) -> Source:
     """Some of the items; their texts or tokens stay where they are."""
     salt_N = source.salt_N[codes] if len(source.salt_N) else source.salt_N
     return source._replace(start_N=source.start_N[codes], stop_N=source.stop_N[codes], salt_N=salt_N)
+
+
+def _gather(source: Source) -> Source:
+    """The same items, their texts in memory of their own."""
+    if source.kind == LISTS:
+        return source
+    texts = gather_texts(Texts(source.text_X, source.start_N, source.stop_N))
+    return source._replace(text_X=texts.text_X, start_N=texts.start_N, stop_N=texts.stop_N)
 
 
 def read_sets(items: pa.Table, tokens: TokenSettings) -> tuple[ItemSets, pa.Table]:
@@ -122,7 +145,6 @@ def read_sets(items: pa.Table, tokens: TokenSettings) -> tuple[ItemSets, pa.Tabl
     remedy = "a join needs one value for each item: choose one table, or one version"
     ids, order = sort_ids(items["item_id"], remedy=remedy)
     values = items["value"]
-    # Texts stay where they lie: copying gigabytes takes as long as joining them.
     source = take_items(_read_values(values, tokens), order)
     is_missing_N = pc.is_null(values).to_numpy()[order]
     is_bad_N = is_missing_N | find_empty(source)
@@ -174,9 +196,8 @@ def _read_values(values: pa.ChunkedArray, tokens: TokenSettings) -> Source:
     kind = values.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         unit = WORDS if tokens.unit == "words" else CHARACTERS
-        text_X, offset_N = _text_of(values)
-        hash_T = np.empty(0, np.uint64)
-        return _source(text_X, hash_T, offset_N, tokens.length, unit)
+        texts = locate_texts(values)
+        return Source(texts.text_X, _NO_HASHES, *texts[1:], _NO_HASHES, lower_case_table(unit), tokens.length, unit)
     if not _is_list(kind) or not _is_element(kind.value_type):
         raise DataError(
             f"a join of sets cannot read values of type {kind}: it takes texts, or lists of strings or of integers; "
@@ -184,15 +205,8 @@ def _read_values(values: pa.ChunkedArray, tokens: TokenSettings) -> Source:
         )
     hash_T, offset_N = _elements_of(values)
     hash_T, offset_N = _distinct_elements(hash_T, offset_N)
-    return _source(np.zeros(SLACK, np.uint8), hash_T, offset_N, tokens.length, LISTS)
-
-
-def _source(
-    text_X: NDArray[np.uint8], hash_T: NDArray[np.uint64], offset_N: NDArray[np.int64], length: int, kind: int
-) -> Source:
-    lower_C = lower_case_table(kind) if kind != LISTS else np.empty(0, np.uint32)
-    salt_N = np.empty(0, np.uint64)
-    return Source(text_X, hash_T, offset_N[:-1].copy(), offset_N[1:].copy(), salt_N, lower_C, length, kind)
+    start_N, stop_N, no_case_C = offset_N[:-1].copy(), offset_N[1:].copy(), np.empty(0, np.uint32)
+    return Source(np.empty(0, np.uint8), hash_T, start_N, stop_N, _NO_HASHES, no_case_C, tokens.length, LISTS)
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -201,29 +215,6 @@ def _is_list(kind: pa.DataType) -> bool:
 
 def _is_element(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind))
-
-
-def _text_of(strings: pa.ChunkedArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of strings one after the other, with slack behind them, and where each one begins and the last ends."""
-    chunks = [_text_of_chunk(chunk.cast(pa.large_string())) for chunk in strings.chunks]
-    text_X = np.empty(sum(len(octets) for octets, _ in chunks) + SLACK, np.uint8)
-    text_X[-SLACK:] = 0
-    offsets = [np.zeros(1, np.int64)]
-    end = 0
-    for octets, ends in chunks:
-        text_X[end : end + len(octets)] = octets
-        offsets.append(ends + end)
-        end += len(octets)
-    return text_X, np.concatenate(offsets)
-
-
-def _text_of_chunk(strings: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    _, offsets, octets = strings.buffers()
-    if not len(strings):
-        return np.empty(0, np.uint8), np.empty(0, np.int64)
-    offset_N = np.frombuffer(offsets, np.int64)[strings.offset : strings.offset + len(strings) + 1]
-    all_octets = np.frombuffer(octets, np.uint8) if octets is not None else np.empty(0, np.uint8)
-    return all_octets[offset_N[0] : offset_N[-1]], offset_N[1:] - offset_N[0]
 
 
 def _elements_of(lists: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -237,8 +228,7 @@ def _elements_of(lists: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np
     if pa.types.is_integer(elements.type):
         whole_T = elements.to_numpy().astype(np.uint64) if len(elements) else np.empty(0, np.uint64)
         return _hash_integers(whole_T), offset_N
-    text_X, place_T = _text_of(elements)
-    return hash_strings(text_X, place_T[:-1], place_T[1:]), offset_N
+    return hash_strings(*locate_texts(elements)), offset_N
 
 
 @compiled

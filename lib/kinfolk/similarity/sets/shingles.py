@@ -12,7 +12,7 @@ lower-cased eight bytes at a time; what holds other code points goes through a t
 its units' hashes, so that each next run costs the same whatever its length (Karp and Rabin, Efficient randomized
 pattern-matching algorithms, 1987).
 
-Kernels read up to 64 bytes at once, so a buffer of texts has to have `SLACK` bytes behind its end.
+Kernels read up to 64 bytes at once, and so a little beyond the end of a text (`texts.SLACK`).
 
 Shape suffixes: N items, X bytes, C code points, U units of one text, T tokens, S slots of a table of hashes (a power
 of two).
@@ -32,9 +32,6 @@ from numpy.typing import NDArray
 
 from kinfolk.similarity.compiling import Whole, compiled, inlined, instruction, kernel
 
-SLACK = 64
-"""Bytes that have to stand behind the texts in their buffer."""
-
 WORDS, CHARACTERS, LISTS = 0, 1, 2
 """What items are: texts of words, texts of characters, or lists whose elements are hashed already."""
 
@@ -45,7 +42,11 @@ _HIGH_BITS = np.uint64(0x8080808080808080)
 _LOWER_BITS = np.uint64(0x2020202020202020)
 _STRETCH = 64
 _NEAR, _SPAN = 3, 512
-"""Bytes between words beyond ASCII that make them a text, and bytes that are read as such before ASCII is expected."""
+"""Bytes between words of several widths that make them a text, and bytes that are read as such before others are
+expected."""
+_TWO_BYTES, _TWO_BYTES_MASK = np.uint64(0x80C080C080C080C0), np.uint64(0xC0E0C0E0C0E0C0E0)
+_THREE_BYTES, _THREE_BYTES_MASK = np.uint64(0x8080E0), np.uint64(0xC0C0F0)
+"""How UTF-8 marks code points of two bytes, four of them, and one of three bytes; the first byte is the lowest."""
 _BYTE, _WORD, _PLACE = ir.IntType(8), ir.IntType(64), types.intp
 
 _SEED = np.uint64(0x243F6A8885A308D3)
@@ -59,8 +60,8 @@ _BLANK = np.uint32(0x20)
 class Source(NamedTuple):
     """What tokens are read from: `kind` says whether from texts or from lists.
 
-    `text_X` holds UTF-8 with slack behind it, `hash_T` the hashed elements of lists; `start_N` and `stop_N` say where
-    each item lies in its buffer. `lower_C` comes from `lower_case_table`; `length` is the number of units of a token.
+    `text_X` holds the UTF-8 of texts (see `texts`), `hash_T` the hashed elements of lists; `start_N` and `stop_N` say
+    where each item lies in them. `lower_C` comes from `lower_case_table`; `length` is the number of units of a token.
     `salt_N` makes equal tokens of items with different salts differ; it is empty where all tokens count as they are.
     """
 
@@ -242,7 +243,7 @@ def _split_words(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Who
     base: Whole = source.start_N[item]
     last = source.stop_N[item]
     count: Whole = 0
-    # Where a word begins that has not ended, and where the last one beyond ASCII ended.
+    # Where a word begins that has not ended, and where the last one ended that had to be decoded.
     start: Whole = -1
     ended: Whole = -_STRETCH
     carry = _ZERO
@@ -260,29 +261,119 @@ def _split_words(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Who
             if start < 0:
                 start = place
                 continue
-            begin, state, seen = start, _SEED, _ZERO
-            while place - begin > 8:
-                eight = _load_eight(text_X, begin)
-                seen |= eight
-                # The bit that makes a letter lower-case is set in digits anyway.
-                state = _absorb(state, eight | _LOWER_BITS)
-                begin += 8
-            mask = _ALL >> np.uint64(64 - 8 * (place - begin))
-            eight = _load_eight(text_X, begin) & mask
-            if not (seen | eight) & _HIGH_BITS:
-                unit_U[count] = _absorb(state, (eight | _LOWER_BITS) & mask)
+            is_hashed, unit_U[count] = _hash_whole(text_X, lower_C, start, place)
+            if is_hashed:
                 count += 1
             elif start - ended > _NEAR:
                 ended = place
                 count, _ = _decode_words(text_X, lower_C, (start, place, place), unit_U, count)
             else:
-                # The second in a row: the text is in another script, and read faster one code point after the other.
+                # The second in a row: the text has many such, and is read faster one code point after the other.
                 span = start, min(start + _SPAN, last), last
                 count, following = _decode_words(text_X, lower_C, span, unit_U, count)
                 ended, carry, turns = following, _ZERO, _ZERO
             start = -1
         base = following
     return count
+
+
+@inlined
+def _hash_whole(text_X: NDArray[np.uint8], lower_C: NDArray[np.uint32], start: Whole, stop: Whole) -> tuple[bool, Any]:
+    """Hash a word of ASCII, of letters of two bytes each, or of three and no upper case; False where it is another.
+
+    Nearly all words are, and where each of their letters begins is known beforehand.
+    """
+    first = text_X[start]
+    if first < 0x80:
+        return _hash_ones(text_X, start, stop)
+    return _hash_twos(text_X, lower_C, start, stop) if first < 0xE0 else _hash_threes(text_X, lower_C, start, stop)
+
+
+@inlined
+def _hash_ones(text_X: NDArray[np.uint8], place: Whole, stop: Whole) -> tuple[bool, Any]:
+    """Hash a word of ASCII."""
+    state, seen = _SEED, _ZERO
+    while stop - place > 8:
+        eight = _load_eight(text_X, place)
+        seen |= eight
+        # The bit that makes a letter lower-case is set in digits anyway.
+        state = _absorb(state, eight | _LOWER_BITS)
+        place += 8
+    mask = _ALL >> np.uint64(64 - 8 * (stop - place))
+    eight = _load_eight(text_X, place) & mask
+    return (seen | eight) & _HIGH_BITS == _ZERO, _absorb(state, (eight | _LOWER_BITS) & mask)
+
+
+@inlined
+def _hash_twos(text_X: NDArray[np.uint8], lower_C: NDArray[np.uint32], place: Whole, stop: Whole) -> tuple[bool, Any]:
+    """Hash a word of letters of two bytes, of which the lower case has two bytes as well."""
+    state, wrong = _SEED, _ZERO
+    while stop - place > 16:
+        block, is_wrong = _lower_twos(lower_C, _load_eight(text_X, place), _ALL)
+        state = _absorb(state, block)
+        wrong |= is_wrong
+        place += 8
+    # Both blocks in any case: a branch that depends on the length of a word is mostly predicted wrong.
+    mask, next_mask = _mask_bytes(stop - place), _mask_bytes(stop - place - 8)
+    block, is_wrong = _lower_twos(lower_C, _load_eight(text_X, place) & mask, mask)
+    next_block, is_next_wrong = _lower_twos(lower_C, _load_eight(text_X, place + 8) & next_mask, next_mask)
+    return wrong | is_wrong | is_next_wrong == _ZERO, _absorb_next(_absorb(state, block), next_block, next_mask)
+
+
+@inlined
+def _mask_bytes(count: Whole) -> np.uint64:
+    """The lowest `count` bytes of a word: none where that is negative, all where it is eight or more."""
+    return np.uint64(_ALL >> np.uint64(64 - 8 * min(max(count, 1), 8))) * np.uint64(count > 0)
+
+
+@inlined
+def _absorb_next(state: np.uint64, block: np.uint64, mask: np.uint64) -> np.uint64:
+    """The state after one more block, or as it is where the mask says that the block has no bytes."""
+    return state ^ ((state ^ _absorb(state, block)) & (_ZERO - np.uint64(mask > 0)))
+
+
+@inlined
+def _lower_twos(lower_C: NDArray[np.uint32], eight: np.uint64, mask: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """Put four code points of two bytes in lower case; the second number is 0 where all are letters that allow it."""
+    codes = (eight & np.uint64(0x001F001F001F001F)) << np.uint64(6)
+    codes |= eight >> np.uint64(8) & np.uint64(0x003F003F003F003F)
+    one = np.uint64(lower_C[codes & np.uint64(0x7FF)])
+    two = np.uint64(lower_C[codes >> np.uint64(16) & np.uint64(0x7FF)])
+    three = np.uint64(lower_C[codes >> np.uint64(32) & np.uint64(0x7FF)])
+    four = np.uint64(lower_C[codes >> np.uint64(48)])
+    block = one | two << np.uint64(16) | three << np.uint64(32) | four << np.uint64(48)
+    wrong = (eight & _TWO_BYTES_MASK) ^ (_TWO_BYTES & mask) | (block & _HIGH_BITS) ^ (_HIGH_BITS & mask)
+    return block, wrong | (one | two | three | four) >> np.uint64(16)
+
+
+@inlined
+def _hash_threes(text_X: NDArray[np.uint8], lower_C: NDArray[np.uint32], place: Whole, stop: Whole) -> tuple[bool, Any]:
+    """Hash a word of letters of three bytes that are their own lower case."""
+    state, wrong = _SEED, np.uint64((stop - place) % 3)
+    while stop - place > 24:
+        wrong |= _find_wrong_threes(text_X, lower_C, place, stop)
+        for eight in range(0, 24, 8):
+            state = _absorb(state, _load_eight(text_X, place + eight))
+        place += 24
+    wrong |= _find_wrong_threes(text_X, lower_C, place, stop)
+    state = _absorb(state, _load_eight(text_X, place) & _mask_bytes(stop - place))
+    for eight in range(8, 24, 8):
+        mask = _mask_bytes(stop - place - eight)
+        state = _absorb_next(state, _load_eight(text_X, place + eight) & mask, mask)
+    return wrong == _ZERO, state
+
+
+@inlined
+def _find_wrong_threes(text_X: NDArray[np.uint8], lower_C: NDArray[np.uint32], place: Whole, stop: Whole) -> np.uint64:
+    """0 where the next eight code points, as far as there are so many, are letters of three bytes in lower case."""
+    wrong = _ZERO
+    for letter in range(8):
+        three = _load_eight(text_X, place + 3 * letter) & np.uint64(0xFFFFFF)
+        code = three << np.uint64(12) & np.uint64(0xF000)
+        code |= three >> np.uint64(2) & np.uint64(0xFC0) | three >> np.uint64(16) & np.uint64(0x3F)
+        is_wrong = (three & _THREE_BYTES_MASK) ^ _THREE_BYTES | np.uint64(lower_C[code]) ^ three
+        wrong |= is_wrong & (_ZERO - np.uint64(place + 3 * letter < stop))
+    return wrong
 
 
 @kernel
