@@ -273,7 +273,7 @@ def join(rows, **wanted):
     told = []
     settings = JoinSettings(threshold=0.7, **wanted)
     with tempfile.TemporaryDirectory() as scratch, threadpool_limits(1):
-        found = join_all([rows], settings, is_self_join=True, threads=2, scratch=scratch, tell=told.append)
+        found = join_all(lambda: pa.Table.from_batches([rows]), settings, is_self_join=True, threads=2, scratch=scratch, tell=told.append)
     return found, told[0]
 
 wanted = json.loads(sys.argv[1])

@@ -62,7 +62,7 @@ def join_everything(tables: Sequence[pa.Table], settings: JoinSettings) -> tuple
     )
     with tempfile.TemporaryDirectory() as folder:
         report = join_all(
-            rows.to_batches(), settings, is_self_join=len(tables) == 1, threads=1, scratch=folder, tell=lambda _: None
+            lambda: rows, settings, is_self_join=len(tables) == 1, threads=1, scratch=folder, tell=lambda _: None
         )
         return tell({name: pq.read_table(report.files[name]) for name in KEYS}), report
 

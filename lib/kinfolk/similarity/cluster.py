@@ -10,6 +10,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -29,6 +30,7 @@ from kinfolk.similarity.notices import raise_refusal, tell_forecast, tell_refusa
 from kinfolk.similarity.recall import Recall, draw_rows, measure_recall
 from kinfolk.similarity.shipping import receive, ship
 from kinfolk.similarity.task import SCHEMAS, Clock, Prepared, Report, join_all, join_share, no_rows, prepare_join
+from kinfolk.tables.scans import find_scans
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -93,10 +95,18 @@ def _task_cores(spark: SparkSession) -> int:
 def _join_in_one_task(
     rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool, hear: Callable[[Forecast], None]
 ) -> Report:
-    threads = count_threads(rows.sparkSession, settings)
+    spark, scans = rows.sparkSession, find_scans(rows)
+    threads = count_threads(spark, settings)
     notice = f"{folder}/{uuid.uuid4().hex}.forecast"
 
     def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        def read() -> pa.Table:
+            # In any case what Spark sends is read to its end: a worker that leaves some is not used again.
+            given = list(batches)
+            if scans is not None:
+                return scans.read(threads=threads)
+            return pa.Table.from_batches(given) if given else no_rows(settings)
+
         def tell(forecast: Forecast) -> None:
             tell_forecast(forecast, notice)
 
@@ -105,18 +115,28 @@ def _join_in_one_task(
             try:
                 yield _send(
                     join_all(
-                        batches, settings, is_self_join=is_self_join, threads=threads, scratch=folder, tell=tell
+                        read, settings, is_self_join=is_self_join, threads=threads, scratch=folder, tell=tell
                     ).to_json()
                 )
             except KinfolkError as error:
                 yield _send(tell_refusal(error))
 
     with wait_for_forecast(notice, hear):
-        reports = _collect_reports(rows.coalesce(1).mapInArrow(join, _REPORT_DDL))
+        # Where the task reads the rows itself, Spark has none for it, and one row starts it.
+        given = rows.coalesce(1) if scans is None else spark.range(1).coalesce(1)
+        reports = _collect_reports(given.mapInArrow(join, _REPORT_DDL))
     if reports:
         return reports[0]
     # Spark starts no task where it knows that there are no rows.
-    return join_all((), settings, is_self_join=is_self_join, threads=1, scratch=folder, tell=hear)
+    nothing = partial(no_rows, settings)
+    return join_all(nothing, settings, is_self_join=is_self_join, threads=1, scratch=folder, tell=hear)
+
+
+def read_rows(rows: DataFrame, settings: JoinSettings, *, threads: int) -> pa.Table:
+    """All rows on the driver."""
+    scans = find_scans(rows)
+    table = rows.toArrow() if scans is None else scans.read(threads=threads)
+    return table if table.num_rows else no_rows(settings)
 
 
 def _join_in_tasks(
@@ -124,9 +144,9 @@ def _join_in_tasks(
 ) -> list[Report]:
     """Prepare the join on the driver, and let tasks take shares of it."""
     spark = rows.sparkSession
-    table, cores = rows.toArrow(), count_threads(spark, settings)
+    cores = count_threads(spark, settings)
+    table = read_rows(rows, settings, threads=cores)
     with threadpool_limits(1):
-        table = table if table.num_rows else no_rows(settings)
         prepared = prepare_join(table, settings, is_self_join=is_self_join, threads=cores, is_shared=True)
     # The driver has measured how fast its own cores are; the executors' have to share the work in the same manner.
     shares, speed = count_shares(spark), spark.sparkContext.defaultParallelism / cores

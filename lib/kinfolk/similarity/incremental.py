@@ -32,6 +32,7 @@ from kinfolk.similarity.cluster import (
     count_threads,
     measure_found,
     one_task_rows,
+    read_rows,
     read_found,
     run_shares,
 )
@@ -39,7 +40,7 @@ from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.items import plan_items
 from kinfolk.similarity.recall import CERTAIN, Recall
 from kinfolk.similarity.shipping import ship
-from kinfolk.similarity.task import Prepared, Report, Side, no_rows, prepare_sides, write_rows
+from kinfolk.similarity.task import Prepared, Report, Side, prepare_sides, write_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -87,10 +88,9 @@ def join_changes(
     `hear` is told what will be done before the work.
     """
     spark = rows.sparkSession
-    table = rows.toArrow()
     threads = count_threads(spark, settings)
+    table = read_rows(rows, settings, threads=threads)
     with threadpool_limits(1):
-        table = table if table.num_rows else no_rows(settings)
         sides = prepare_sides(table, settings, is_self_join=is_self_join, threads=threads)
         night = _plan_night(sides, previous, settings, folder, threads=threads)
     if night is None:

@@ -215,7 +215,7 @@ def _prepare(rows: pa.Table, settings: JoinSettings, threads: int) -> Side:
 
 
 def join_all(
-    batches: Iterable[pa.RecordBatch],
+    read: Callable[[], pa.Table],
     settings: JoinSettings,
     *,
     is_self_join: bool,
@@ -223,13 +223,12 @@ def join_all(
     scratch: str,
     tell: Callable[[Forecast], None],
 ) -> Report:
-    """Join all rows that come (is_right, item_id, value): the whole work in one task, whose forecast it tells first."""
+    """Join all rows that are read (is_right, item_id, value): the whole work in one task, which tells its forecast."""
     clock = Clock()
-    kept = list(batches)
-    rows = pa.Table.from_batches(kept) if kept else no_rows(settings)
+    rows = read()
     clock.stop("read")
     prepared = prepare_join(rows, settings, is_self_join=is_self_join, threads=threads, is_shared=False)
-    del kept, rows
+    del rows
     tell(prepared.join.forecasts[0])
     clock.stop("prepare")
     return join_share(prepared, settings, WHOLE, scratch=scratch, clock=clock, threads=threads)
