@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numpy.typing import NDArray
 
+from kinfolk.similarity.bits import load_from, trailing_zeros
 from kinfolk.similarity.compiling import Whole, compiled, inlined, instruction, kernel
 
 WORDS, CHARACTERS, LISTS = 0, 1, 2
@@ -47,7 +47,7 @@ expected."""
 _TWO_BYTES, _TWO_BYTES_MASK = np.uint64(0x80C080C080C080C0), np.uint64(0xC0E0C0E0C0E0C0E0)
 _THREE_BYTES, _THREE_BYTES_MASK = np.uint64(0x8080E0), np.uint64(0xC0C0F0)
 """How UTF-8 marks code points of two bytes, four of them, and one of three bytes; the first byte is the lowest."""
-_BYTE, _WORD, _PLACE = ir.IntType(8), ir.IntType(64), types.intp
+_BYTE, _WORD = ir.IntType(8), ir.IntType(64)
 
 _SEED = np.uint64(0x243F6A8885A308D3)
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
@@ -141,7 +141,8 @@ def _load_eight(_typing_context: Any, octets: Any, index: Any) -> Any:
     """Eight bytes from any place of an array of bytes, the first one lowest."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _load(context, builder, signature, arguments, _WORD)
+        array, place = zip(signature.args, arguments, strict=True)
+        return load_from(context, builder, array, [place], _WORD)
 
     return types.uint64(octets, index), generate
 
@@ -154,7 +155,8 @@ def _find_word_bytes(_typing_context: Any, octets: Any, index: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bytes_ = _load(context, builder, signature, arguments, ir.VectorType(_BYTE, _STRETCH))
+        array, place = zip(signature.args, arguments, strict=True)
+        bytes_ = load_from(context, builder, array, [place], ir.VectorType(_BYTE, _STRETCH))
 
         def is_between(bytes_: Any, first: str, last: str) -> Any:
             distance = builder.sub(bytes_, every(ord(first)))
@@ -169,24 +171,6 @@ def _find_word_bytes(_typing_context: Any, octets: Any, index: Any) -> Any:
         return builder.bitcast(parts, _WORD)
 
     return types.uint64(octets, index), generate
-
-
-def _load(context: Any, builder: Any, signature: Any, arguments: Any, loaded: Any) -> Any:
-    array_type, index_type = signature.args
-    array = context.make_array(array_type)(context, builder, arguments[0])
-    place = context.cast(builder, arguments[1], index_type, _PLACE)
-    pointer = cgutils.get_item_pointer(context, builder, array_type, array, [place])  # type: ignore[no-untyped-call]
-    return builder.load(builder.bitcast(pointer, loaded.as_pointer()), align=1, typ=loaded)
-
-
-@instruction
-def _trailing_zeros(_typing_context: Any, _word: Any) -> Any:
-    """How many of the lowest bits of a 64-bit integer are 0; 64 where all are."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], cgutils.false_bit)
-
-    return types.uint64(types.uint64), generate
 
 
 @inlined
@@ -256,7 +240,7 @@ def _split_words(source: Source, item: Whole, unit_U: NDArray[np.uint64]) -> Who
         carry = parts >> np.uint64(63)
         following = base + _STRETCH
         while turns:
-            place = base + np.int64(_trailing_zeros(turns))
+            place = base + np.int64(trailing_zeros(turns))
             turns &= turns - np.uint64(1)
             if start < 0:
                 start = place

@@ -309,7 +309,7 @@ def join_cells(
     pairs = _as_codes(scan.pairs(), probes.order_N, cells.order_N, is_self_join=is_self_join)
     if not wanted.neighbors:
         return pairs, Neighbors.none()
-    neighbors, _ = scan.neighbors(np.flatnonzero(is_owned_C[home_N]))
+    neighbors, _ = scan.neighbors(np.flatnonzero(is_owned_C[home_N]), threads=threads)
     return pairs, _in_first_order(neighbors, probes.order_N, cells.order_N)
 
 

@@ -86,7 +86,9 @@ def read_vectors(items: pa.Table, *, is_zero_allowed: bool = False) -> tuple[Ite
     is_good_N = reasons_N == ""
     # From a row's place among all to its place among the whole ones.
     place_N = (np.cumsum(is_whole_N) - 1)[order[is_good_N]]
-    good = ItemVectors(ids if is_good_N.all() else ids.filter(pa.array(is_good_N)), vectors_ND[place_N])
+    if not np.array_equal(place_N, np.arange(len(vectors_ND))):
+        vectors_ND = vectors_ND[place_N]
+    good = ItemVectors(ids if is_good_N.all() else ids.filter(pa.array(is_good_N)), vectors_ND)
     return good, _rejected(ids, reasons_N, lengths_N[order], common)
 
 
@@ -138,7 +140,8 @@ def _matrix(lists: pa.ChunkedArray, size: int) -> NDArray[np.float32]:
     parts = [chunk.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False) for chunk in lists.chunks]
     flat = np.concatenate([*parts, np.empty(0, np.float32)])
     # Adding zero turns -0.0 into 0.0: equal vectors then have equal bytes.
-    return flat.reshape(-1, max(size, 1)) + np.float32(0)
+    flat += np.float32(0)
+    return flat.reshape(-1, max(size, 1))
 
 
 def _rejected(

@@ -26,22 +26,26 @@ def join_exactly(
     own = range(share[0], len(blocks), share[1])
     scan = Scan(space, wanted, spare_places=SPARE_PLACES)
 
-    def join_block(i: int) -> None:
+    def join_with_itself(i: int) -> None:
+        scan.take(np.arange(blocks[i].start, blocks[i].stop), blocks[i], is_mutual=False, owns=np.less)
+
+    def join_with_others(i: int) -> None:
         query_Q = np.arange(blocks[i].start, blocks[i].stop)
         near = _near(space, query_Q, block_rows)
         if not space.is_self_join:
             for base in bases[near.start : near.stop]:
                 scan.take(query_Q, base, is_mutual=False, owns=all_of)
             return
-        # The block itself first: items whose ids are close are often alike, which raises the floors early.
-        scan.take(query_Q, blocks[i], is_mutual=False, owns=np.less)
         for j in range(i + 1, near.stop):
             scan.take(query_Q, blocks[j], is_mutual=j in own, owns=all_of)
         for j in range(near.start, i):
             if j not in own and wanted.neighbors:
                 scan.take(query_Q, blocks[j], is_mutual=False, owns=None)
 
-    spread(join_block, own, threads)
+    if space.is_self_join:
+        # All blocks with themselves first, so that no row is without a floor when others are offered to it.
+        spread(join_with_itself, own, threads)
+    spread(join_with_others, own, threads)
     rows = np.concatenate([np.arange(0), *(np.arange(blocks[i].start, blocks[i].stop) for i in own)])
     return scan.pairs(), _find_neighbors(scan, rows, block_rows, threads)
 
@@ -68,7 +72,7 @@ def _find_neighbors(scan: Scan, rows: Rows, block_rows: int, threads: int) -> Ne
     """The nearest neighbours of rows that were scanned against the whole base."""
     if not scan.wanted.neighbors:
         return Neighbors.none()
-    neighbors, is_certain_N = scan.neighbors(rows)
+    neighbors, is_certain_N = scan.neighbors(rows, threads=threads)
     _settle(scan, neighbors, np.flatnonzero(~is_certain_N), block_rows, threads)
     return neighbors
 

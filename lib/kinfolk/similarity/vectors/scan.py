@@ -17,11 +17,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.similarity.effort import Budget
+from kinfolk.similarity.effort import Budget, split_items, spread
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.vectors.heaps import decode_codes, make_heaps
 from kinfolk.similarity.vectors.spaces import Space, sort_places
-from kinfolk.similarity.vectors.tiles import STRETCH, collect_pairs, count_pairs, flag_tile, mask_tile, offer_tile
+from kinfolk.similarity.vectors.tiles import (
+    LANES,
+    STRETCH,
+    collect_pairs,
+    count_pairs,
+    mark_tile,
+    mask_tile,
+    offer_tile,
+    raise_least,
+)
 
 SPARE_PLACES = 6
 """Neighbours kept beyond those wanted; rows with more ties than these have to be looked at twice."""
@@ -75,33 +84,37 @@ class Scan:
         is_pair_wanted = owns is not None and self._least < np.inf and not self.is_over_budget
         if not is_pair_wanted and not self.wanted.neighbors:
             return
-        score_QB, flag_QS = self._multiply(query_Q, base)
+        score_QB, mark_QS = self._multiply(query_Q, base)
         least_Q, least_B = self.heaps.floor_N[query_Q], np.full(len(base), np.inf, np.float32)
         if is_mutual:
             least_B = self.heaps.floor_N[base.start : base.stop]
+        # The row itself may be among the best of its own tile.
+        places = self.heaps.key_NK.shape[1] + self.space.is_self_join
+        if self.wanted.neighbors and places < LANES:
+            raise_least(score_QB, least_Q, np.empty(LANES, np.float32), places)
         if is_pair_wanted:
             least_Q = np.minimum(least_Q, self._least)
-        flag_tile(score_QB, least_Q, least_B, flag_QS)
+        mark_tile(score_QB, least_Q, least_B, mark_QS)
         if self.wanted.neighbors:
-            offer_tile(score_QB, flag_QS, query_Q, base.start, self.heaps, is_mutual, self.space.is_self_join)
+            offer_tile(score_QB, mark_QS, query_Q, base.start, self.heaps, is_mutual, self.space.is_self_join)
         if owns is not None and is_pair_wanted:
-            place_P, right_P = _collect(score_QB, flag_QS, base, np.full(len(query_Q), self._least))
+            place_P, right_P = _collect(score_QB, mark_QS, base, np.full(len(query_Q), self._least))
             left_P = query_Q[place_P]
             is_own = owns(left_P, right_P)
             self._keep(left_P[is_own], right_P[is_own])
 
     def candidates(self, query_Q: Rows, base: range, least_Q: NDArray[np.float32]) -> tuple[Rows, Rows]:
         """The entries of a tile above what their row asks for, as places among the query rows and base rows."""
-        score_QB, flag_QS = self._multiply(query_Q, base)
-        flag_tile(score_QB, least_Q, np.full(len(base), np.inf, np.float32), flag_QS)
-        place_P, base_P = _collect(score_QB, flag_QS, base, least_Q)
+        score_QB, mark_QS = self._multiply(query_Q, base)
+        mark_tile(score_QB, least_Q, np.full(len(base), np.inf, np.float32), mark_QS)
+        place_P, base_P = _collect(score_QB, mark_QS, base, least_Q)
         if not self.space.is_self_join:
             return place_P, base_P
         is_other = query_Q[place_P] != base_P
         return place_P[is_other], base_P[is_other]
 
-    def _multiply(self, query_Q: Rows, base: range) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """The scores of a tile and room for its flags, in memory that the thread uses again."""
+    def _multiply(self, query_Q: Rows, base: range) -> tuple[NDArray[np.float32], NDArray[np.uint64]]:
+        """The scores of a tile and room for its marks, in memory that the thread uses again."""
         count, width = len(query_Q), len(base)
         scores = getattr(self._own, "scores", None)
         if scores is None or len(scores) < count * width:
@@ -113,7 +126,7 @@ class Scan:
         np.matmul(query_QE, space.base_NE[base.start : base.stop].T, out=score_QB)
         if space.blocks is not None:
             mask_tile(score_QB, space.blocks.query_N[query_Q], space.blocks.base_N[base.start : base.stop])
-        return score_QB, np.empty((count, -(-width // STRETCH)), np.uint8)
+        return score_QB, np.empty((count, -(-width // STRETCH)), np.uint64)
 
     def _keep(self, left_P: Rows, right_P: Rows) -> None:
         assert self.wanted.least is not None
@@ -123,28 +136,35 @@ class Scan:
             self._found.append(Pairs(left_P[is_similar], right_P[is_similar], similarity_P[is_similar]))
             self._budget.spend(int(is_similar.sum()))
 
-    def neighbors(self, rows: Rows) -> tuple[Neighbors, NDArray[np.bool_]]:
+    def neighbors(self, rows: Rows, *, threads: int) -> tuple[Neighbors, NDArray[np.bool_]]:
         """The neighbours of these rows with exact similarities, and which rows certainly have no nearer ones.
 
         Neighbours of rows that come from heaps with room left are certain: everything offered is in them.
         """
-        wanted = self.wanted.neighbors
-        code_NK = decode_codes(-np.sort(-self.heaps.key_NK[rows], axis=1))
-        similarity_NK = self.space.similarity_of_places(rows, code_NK)
-        sort_places(similarity_NK, code_NK)
-        score_N = self.space.scores_of(similarity_NK[:, wanted - 1])
-        floor_N = self.heaps.floor_N[rows]
-        is_certain_N = (floor_N == -np.inf) | (score_N > floor_N + self.space.margin)
-        return Neighbors(rows, code_NK[:, :wanted].copy(), similarity_NK[:, :wanted].copy()), is_certain_N
+        shape = len(rows), self.wanted.neighbors
+        found, is_certain_N = Neighbors(rows, np.empty(shape, np.int64), np.empty(shape)), np.empty(len(rows), bool)
+
+        def decide(part: range) -> None:
+            some, to = rows[part.start : part.stop], slice(part.start, part.stop)
+            code_NK = decode_codes(-np.sort(-self.heaps.key_NK[some], axis=1))
+            similarity_NK = self.space.similarity_of_places(some, code_NK)
+            sort_places(similarity_NK, code_NK)
+            found.code_NK[to], found.similarity_NK[to] = code_NK[:, : shape[1]], similarity_NK[:, : shape[1]]
+            score_N = self.space.scores_of(similarity_NK[:, shape[1] - 1])
+            floor_N = self.heaps.floor_N[some]
+            is_certain_N[to] = (floor_N == -np.inf) | (score_N > floor_N + self.space.margin)
+
+        spread(decide, split_items(len(rows)), threads)
+        return found, is_certain_N
 
 
 def _collect(
-    score_QB: NDArray[np.float32], flag_QS: NDArray[np.uint8], base: range, least_Q: NDArray[np.float32]
+    score_QB: NDArray[np.float32], mark_QS: NDArray[np.uint64], base: range, least_Q: NDArray[np.float32]
 ) -> tuple[Rows, Rows]:
-    """Places of the query rows, and the base rows, of the flagged entries that exceed what their row asks for."""
-    count = count_pairs(score_QB, flag_QS, least_Q)
+    """Places of the query rows, and the base rows, of the marked entries that exceed what their row asks for."""
+    count = count_pairs(score_QB, mark_QS, least_Q)
     place_P, base_P = np.empty(count, np.int32), np.empty(count, np.int32)
-    collect_pairs(score_QB, flag_QS, least_Q, place_P, base_P)
+    collect_pairs(score_QB, mark_QS, least_Q, place_P, base_P)
     return place_P.astype(np.int64), base_P.astype(np.int64) + base.start
 
 
