@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import unicodedata
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from kinfolk.settings import TokenSettings
 from kinfolk.similarity.oracle import split_tokens
 from kinfolk.similarity.sets.items import ItemSets, collapse_set_copies, profile_sets, read_sets
 from kinfolk.similarity.sets.shingles import WORDS, lower_case_table, make_workspace, read_set, read_tokens
+from kinfolk.similarity.sets.texts import locate_texts
 
 texts = st.one_of(
     st.text(characters, max_size=40),
@@ -90,6 +92,41 @@ def test_every_letter_of_a_long_word_counts(start: str, one: str, other: str) ->
     words = [start + one * 9, *(start + one * n + other + one * (8 - n) for n in range(9))]
     sets = make_sets(words)
     assert len({tokens_of(sets, code)[0] for code in range(10)}) == 10
+
+
+@pytest.mark.parametrize(("lower", "upper"), [("ß", "ẞ"), ("ⱥ", "Ⱥ"), ("k", "\u212a"), ("ж", "Ж"), ("i", "İ")])
+def test_a_word_is_the_same_in_both_cases_whatever_their_bytes(lower: str, upper: str) -> None:
+    for size in range(1, 30):
+        words = [lower * size, upper * size, lower * (size - 1) + upper, upper + lower * (size - 1)]
+        sets = make_sets(words)
+        assert len({tokens_of(sets, code)[0] for code in range(4)}) == 1
+
+
+def test_texts_are_read_where_they_lie() -> None:
+    values = ["none of it", "one two", "", None, "três quatro cinco", "日本語", "x"]
+    chunks = [pa.array(values)[1:3], pa.array([], pa.string()), pa.array(values, pa.string())[3:6], pa.array(["x"])]
+    table = pa.table({"item_id": list("abcdef"), "value": pa.chunked_array(chunks)})
+    sets, rejected = read_sets(table, TokenSettings(length=1))
+    assert rejected["item_id"].to_pylist() == ["b", "c"]
+    whole = make_sets(["one two", "três quatro cinco", "日本語", "x"])
+    assert [tokens_of(sets, code) for code in range(4)] == [tokens_of(whole, code) for code in range(4)]
+    # Kernels would read beyond the end of a short text: it is copied. A long one is not, but for the last.
+    long = pa.array(["word " * 100] * 3)
+    first = long.buffers()[2].address
+    lies_there = locate_texts(pa.chunked_array([long]))
+    place_N = lies_there.start_N + lies_there.text_X.__array_interface__["data"][0] - first
+    assert place_N[:2].tolist() == [0, 500]
+    assert place_N[2] != 1000
+
+
+def test_items_are_pickled_with_their_own_texts_alone() -> None:
+    sets = make_sets([f"text number {n} " * 50 for n in range(200)])
+    some = sets.take(np.array([3, 77, 199]))
+    packed = pickle.dumps(some.source._replace(text_X=np.empty(0, np.uint8), start_N=np.empty(0), stop_N=np.empty(0)))
+    pickled = pickle.dumps(some)
+    assert len(pickled) < len(packed) + 4 * 1000
+    again = pickle.loads(pickled)
+    assert [tokens_of(again, code) for code in range(3)] == [tokens_of(sets, code) for code in (3, 77, 199)]
 
 
 def test_tokens_keep_repetitions_apart_from_sets() -> None:
