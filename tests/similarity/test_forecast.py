@@ -251,7 +251,7 @@ def test_without_a_setting_the_memory_here_is_the_limit() -> None:
 
 
 JOIN_AND_MEASURE = """
-import json, pathlib, sys, tempfile
+import functools, json, pathlib, sys, tempfile
 import numpy as np, pyarrow as pa
 from threadpoolctl import threadpool_limits
 from kinfolk.settings import JoinSettings
@@ -273,7 +273,8 @@ def join(rows, **wanted):
     told = []
     settings = JoinSettings(threshold=0.7, **wanted)
     with tempfile.TemporaryDirectory() as scratch, threadpool_limits(1):
-        found = join_all(lambda: pa.Table.from_batches([rows]), settings, is_self_join=True, threads=2, scratch=scratch, tell=told.append)
+        read = functools.partial(pa.Table.from_batches, [rows])
+        found = join_all(read, settings, is_self_join=True, threads=2, scratch=scratch, tell=told.append)
     return found, told[0]
 
 wanted = json.loads(sys.argv[1])

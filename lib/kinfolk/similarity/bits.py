@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -31,8 +32,12 @@ def trailing_zeros(_typing_context: Any, _word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-def load_from(context: Any, builder: Any, array: tuple[Any, Any], places: list[tuple[Any, Any]], loaded: ir.Type) -> Any:
-    """Load a word or vector that begins at an element of an array; arrays and places come with their types.
+Typed = tuple[Any, Any]
+"""An argument of an instruction, after its type."""
+
+
+def load_from(context: Any, builder: Any, array: Typed, places: Sequence[Typed], loaded: ir.Type) -> Any:
+    """Load a word or vector that begins at an element of an array.
 
     It need not be aligned beyond that element.
     """

@@ -32,8 +32,8 @@ from kinfolk.similarity.cluster import (
     count_threads,
     measure_found,
     one_task_rows,
-    read_rows,
     read_found,
+    read_rows,
     run_shares,
 )
 from kinfolk.similarity.forecast import Forecast

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -58,9 +58,9 @@ class Scans:
     def read(self, *, threads: int) -> pa.Table:
         """All rows. Raises DataError where a file spells a column in another case than the frame."""
         with ThreadPoolExecutor(threads) as pool:
-            jobs = [(scan, file) for scan in self.parts for file in scan.files]
-            pieces = [piece for split in pool.map(lambda job: _split(*job), jobs) for piece in split]
-            tables = list(pool.map(lambda piece: _read(*piece, self.schema), pieces))
+            files = [_File(scan, file) for scan in self.parts for file in scan.files]
+            groups = [group for split in pool.map(_split, files) for group in split]
+            tables = list(pool.map(partial(_read, schema=self.schema), groups))
         return pa.concat_tables([self.schema.empty_table(), *tables])
 
 
@@ -83,7 +83,8 @@ class _OtherPlanError(Exception):
 
 def _find_scan(plan: Any) -> Scan:
     """What a plan reads that has no more than a projection of a filter of a relation."""
-    columns, conditions = _items(plan.output()), ()
+    columns = _items(plan.output())
+    conditions: tuple[Condition, ...] = ()
     if _kind(plan) == "Project":
         columns, plan = _items(plan.projectList()), plan.child()
     if _kind(plan) == "Filter":
@@ -164,32 +165,49 @@ def _items(sequence: Any) -> list[Any]:
     return [sequence.apply(place) for place in range(sequence.size())]
 
 
-def _split(scan: Scan, file: str) -> list[tuple[Scan, ds.ParquetFileFragment]]:
+@dataclass(frozen=True)
+class _File:
+    """A file that a scan reads."""
+
+    scan: Scan
+    path: str
+
+
+@dataclass(frozen=True)
+class _RowGroup:
+    """A row group of a file, and the scan that reads it."""
+
+    scan: Scan
+    rows: ds.ParquetFileFragment
+
+
+def _split(file: _File) -> list[_RowGroup]:
     """The row groups of a file; raises DataError where it spells a column in another case."""
-    fragment = _FORMAT.make_fragment(file, fs.LocalFileSystem())
+    fragment = _FORMAT.make_fragment(file.path, fs.LocalFileSystem())
     there = fragment.physical_schema.names
     spelled = {name.lower(): name for name in there}
-    wanted = [column for column in scan.columns if isinstance(column, str)] + [some.column for some in scan.conditions]
-    for name in wanted:
-        if name not in there and name.lower() in spelled:
-            raise DataError(f"{file} has a column {spelled[name.lower()]}, the table {name}: write it with one spelling")
-    return [(scan, piece) for piece in fragment.split_by_row_group()]
+    columns = [column for column in file.scan.columns if isinstance(column, str)]
+    for name in (*columns, *(condition.column for condition in file.scan.conditions)):
+        found = spelled.get(name.lower(), name)
+        if found != name and name not in there:
+            raise DataError(f"{file.path} has a column {found}, the table {name}: write it with one spelling")
+    return [_RowGroup(file.scan, rows) for rows in fragment.split_by_row_group()]
 
 
-def _read(scan: Scan, fragment: ds.ParquetFileFragment, schema: pa.Schema) -> pa.Table:
-    """The rows of a fragment under the names and types of a schema; a column that it lacks is null."""
-    there = set(fragment.physical_schema.names)
+def _read(group: _RowGroup, schema: pa.Schema) -> pa.Table:
+    """The rows wanted of a row group under the names and types of a schema; a column that it lacks is null."""
+    scan, there = group.scan, set(group.rows.physical_schema.names)
     if any(condition.column not in there for condition in scan.conditions):
         return schema.empty_table()
-    named = zip(schema, scan.columns, strict=True)
-    table = fragment.to_table(
-        columns={field.name: ds.field(column) for field, column in named if isinstance(column, str) and column in there},
+    named = zip(schema.names, scan.columns, strict=True)
+    table = group.rows.to_table(
+        columns={name: ds.field(column) for name, column in named if column in there},
         filter=reduce(and_, map(_express, scan.conditions)) if scan.conditions else None,
         use_threads=False,
     )
     arrays = []
     for field, column in zip(schema, scan.columns, strict=True):
-        if field.name in table.column_names:
+        if column in there:
             arrays.append(table[field.name].cast(field.type))
         else:
             arrays.append(pa.repeat(pa.scalar(column if isinstance(column, bool) else None, field.type), len(table)))

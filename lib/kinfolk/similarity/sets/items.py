@@ -104,19 +104,15 @@ class ItemSets:
         return self.profile is not None and self.profile.record_NW.shape[1] == words
 
     @property
-    def size_N(self) -> NDArray[np.int64]:
-        """Bytes of each text, or elements of each list."""
-        return self.source.stop_N - self.source.start_N
-
-    @property
     def nbytes(self) -> int:
         """Bytes of all texts, or of the hashed elements of all lists."""
-        return int(self.size_N.sum()) * (8 if self.source.kind == LISTS else 1)
+        size = int((self.source.stop_N - self.source.start_N).sum())
+        return size * self.source.hash_T.itemsize if self.source.kind == LISTS else size
 
     @property
     def mean_tokens(self) -> float:
         """About how many tokens an item has."""
-        sizes_N = self.size_N
+        sizes_N = self.source.stop_N - self.source.start_N
         mean = float(sizes_N.mean()) if len(sizes_N) else 0.0
         return mean / _BYTES_A_WORD if self.source.kind == WORDS else mean
 

@@ -66,7 +66,7 @@ def _decode_score(key: Whole) -> np.float32:
 
 
 @kernel
-def offer(heaps: Heaps, row: int, neighbor: int, score: float) -> None:
+def offer(heaps: Heaps, row: Whole, neighbor: Whole, score: float) -> None:
     """Put a neighbour into the heap of a row, unless it is there or others have become better meanwhile."""
     key_NK, floor_N, lock_N = heaps
     places = key_NK.shape[1]

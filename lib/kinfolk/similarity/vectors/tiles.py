@@ -85,7 +85,7 @@ def _exceeding(_: Any, scores: Any, row: Any, column: Any, least: Any, least_of_
         is_above_column = builder.fcmp_ordered(">", entries, of_columns)
         return builder.bitcast(builder.or_(is_above_row, is_above_column), _WORD)
 
-    return types.uint64(scores, row, column, types.float32, least_of_columns), generate
+    return types.uint64(scores, row, column, least, least_of_columns), generate
 
 
 @kernel
