@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from kinfolk.errors import DataError
-from kinfolk.tables.scans import find_scans
+from kinfolk.tables.scans import find_scans, read_frame
 
 ITEMS = pa.table(
     {
@@ -21,6 +21,7 @@ ITEMS = pa.table(
         "text": ["one", None, "three", "four", ""],
         "vector": pa.array([[1.0], [2.0, 3.0], None, [], [5.0]], pa.list_(pa.float32())),
         "count": [1, 2, 3, None, 5],
+        "day": pa.array([1, 2, 3, 4, 5], pa.date32()),
     }
 )
 
@@ -47,13 +48,16 @@ def items(request: pytest.FixtureRequest, spark: SparkSession, folder: Path) -> 
 
 
 SELECTIONS: dict[str, Callable[[DataFrame], DataFrame]] = {
-    "everything": lambda items: items,
+    "all that is plain": lambda items: items.drop("day"),
     "columns under other names": lambda items: items.select(F.col("text").alias("value"), "item_id"),
     "a constant": lambda items: items.selectExpr("false AS is_right", "item_id", "vector AS value"),
+    "a constant text": lambda items: items.selectExpr("'left' AS side", "item_id"),
     "not null": lambda items: items.where(F.col("text").isNotNull()).select("item_id", "text"),
     "of one": lambda items: items.where(F.col("source") == "shop").select("item_id", "source"),
-    "of some, and not null": lambda items: items.where(F.col("text").isNotNull() & F.col("source").isin("shop", "web")),
-    "of none": lambda items: items.where(F.col("source") == "nowhere"),
+    "of some, and not null": lambda items: items.drop("day").where(
+        F.col("text").isNotNull() & F.col("source").isin("shop", "web")
+    ),
+    "of none": lambda items: items.where(F.col("source") == "nowhere").select("item_id"),
     "both sides": lambda items: items.selectExpr("false AS is_right", "text AS value").union(
         items.where("source = 'shop'").selectExpr("true AS is_right", "item_id AS value")
     ),
@@ -63,21 +67,23 @@ SELECTIONS: dict[str, Callable[[DataFrame], DataFrame]] = {
 @pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS.keys())
 def test_reads_the_rows_that_spark_reads(items: DataFrame, select: Callable[[DataFrame], DataFrame]) -> None:
     frame = select(items)
-    scans = find_scans(frame)
-    assert scans is not None
-    assert tell(scans.read(threads=2)) == tell(frame.toArrow())
+    assert find_scans(frame) is not None
+    assert tell(read_frame(frame, threads=2)) == tell(frame.toArrow())
 
 
 OTHERS: dict[str, Callable[[DataFrame], DataFrame]] = {
     "computed": lambda items: items.select(F.upper("text")),
-    "a range": lambda items: items.where(F.col("count") > 2),
-    "a number": lambda items: items.where(F.col("count") == 2),
-    "one or the other": lambda items: items.where((F.col("source") == "shop") | F.col("text").isNull()),
-    "the first": lambda items: items.limit(2),
+    "a date": lambda items: items.select("day"),
+    "a range": lambda items: items.select("count").where(F.col("count") > 2),
+    "a number": lambda items: items.select("count").where(F.col("count") == 2),
+    "one or the other": lambda items: items.select("item_id").where(
+        (F.col("source") == "shop") | F.col("text").isNull()
+    ),
+    "the first": lambda items: items.select("item_id").limit(2),
     "distinct": lambda items: items.select("source").distinct(),
-    "joined": lambda items: items.join(items.select("item_id"), "item_id"),
-    "kept": lambda items: items.cache(),
-    "constant text": lambda items: items.selectExpr("'x' AS side", "item_id"),
+    "joined": lambda items: items.select("text", "item_id").join(items.select("item_id"), "item_id"),
+    "kept": lambda items: items.select("item_id").cache(),
+    "a constant number": lambda items: items.selectExpr("1 AS side", "item_id"),
 }
 
 
@@ -86,6 +92,7 @@ def test_leaves_other_frames_to_spark(items: DataFrame, select: Callable[[DataFr
     frame = select(items)
     try:
         assert find_scans(frame) is None
+        assert tell(read_frame(frame, threads=2)) == tell(frame.toArrow())
     finally:
         frame.unpersist()
 

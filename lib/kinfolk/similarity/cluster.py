@@ -23,14 +23,14 @@ from threadpoolctl import threadpool_limits
 
 from kinfolk.errors import KinfolkError
 from kinfolk.settings import JoinSettings
-from kinfolk.similarity.effort import Share
+from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.forecast import Forecast, spread_forecast
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.notices import raise_refusal, tell_forecast, tell_refusal, wait_for_forecast
 from kinfolk.similarity.recall import Recall, draw_rows, measure_recall
 from kinfolk.similarity.shipping import receive, ship
 from kinfolk.similarity.task import SCHEMAS, Clock, Prepared, Report, join_all, join_share, no_rows, prepare_join
-from kinfolk.tables.scans import find_scans
+from kinfolk.tables.scans import find_scans, read_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -134,8 +134,7 @@ def _join_in_one_task(
 
 def read_rows(rows: DataFrame, settings: JoinSettings, *, threads: int) -> pa.Table:
     """All rows on the driver."""
-    scans = find_scans(rows)
-    table = rows.toArrow() if scans is None else scans.read(threads=threads)
+    table = read_frame(rows, threads=threads)
     return table if table.num_rows else no_rows(settings)
 
 
@@ -155,7 +154,7 @@ def _join_in_tasks(
         spread_forecast(forecast, tasks=shares, threads=threads, speed=speed) for forecast in prepared.join.forecasts
     ]
     hear(prepared.join.forecasts[0])
-    reports = run_shares(spark, ship(prepared, folder), join_share, settings, folder, shares=shares)
+    reports = run_shares(spark, prepared, join_share, settings, folder, shares=shares)
     if prepared.join.is_exact or sum(report.pairs for report in reports) > settings.max_pairs:
         return reports
     pairs, neighbors = (read_found(spark, kind, reports) for kind in ("pairs", "neighbors"))
@@ -164,19 +163,24 @@ def _join_in_tasks(
 
 
 class TakeShare(Protocol):
-    """What a task does with a share of what was shipped."""
+    """What a task does with a share of what was prepared."""
 
     def __call__(
-        self, shipped: Any, settings: JoinSettings, share: Share, /, *, scratch: str, clock: Clock, threads: int
+        self, prepared: Any, settings: JoinSettings, share: Share, /, *, scratch: str, clock: Clock, threads: int
     ) -> Report:
         """Do a share of the work, and write what it finds to the scratch folder."""
 
 
 def run_shares(
-    spark: SparkSession, path: str, take: TakeShare, settings: JoinSettings, folder: str, *, shares: int
+    spark: SparkSession, prepared: Any, take: TakeShare, settings: JoinSettings, folder: str, *, shares: int
 ) -> list[Report]:
-    """Let tasks take shares of what was shipped to a path; a single one has the threads of all."""
+    """Let tasks take shares of what the driver has prepared; a single one has the threads of all."""
     threads = count_threads(spark, settings) if shares == 1 else settings.threads or _task_cores(spark)
+    if shares == 1 and is_one_machine(spark):
+        # It is here already: shipping it to a worker beside would take as long as many a share.
+        with threadpool_limits(1):
+            return [take(prepared, settings, WHOLE, scratch=folder, clock=Clock(), threads=threads)]
+    path = ship(prepared, folder)
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

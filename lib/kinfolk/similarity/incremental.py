@@ -39,8 +39,8 @@ from kinfolk.similarity.cluster import (
 from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.items import plan_items
 from kinfolk.similarity.recall import CERTAIN, Recall
-from kinfolk.similarity.shipping import ship
 from kinfolk.similarity.task import Prepared, Report, Side, prepare_sides, write_rows
+from kinfolk.tables.scans import read_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -97,7 +97,7 @@ def join_changes(
         return None
     hear(night.prepared.join.forecasts[0])
     shares = 1 if table.num_rows <= one_task_rows(spark, settings) else count_shares(spark)
-    reports = run_shares(spark, ship(night, folder), join_night, settings, folder, shares=shares)
+    reports = run_shares(spark, night, join_night, settings, folder, shares=shares)
     pairs = _keep_pairs(night, previous, folder).union(read_found(spark, "pairs", reports))
     neighbors = _merge_neighbors(night, previous, settings, folder, reports)
     recall = CERTAIN
@@ -109,7 +109,7 @@ def join_changes(
 def _plan_night(
     sides: tuple[Side, Side | None], previous: JoinState, settings: JoinSettings, folder: str, *, threads: int
 ) -> Night | None:
-    (left, right), digests = sides, previous.digests.toArrow()
+    (left, right), digests = sides, read_frame(previous.digests, threads=threads)
     change = find_change(left, _of_side(digests, "left"), settings)
     base_change = change if right is None else find_change(right, _of_side(digests, "right"), settings)
     is_due_N, floor_N = change.is_fresh_N.copy(), np.full(len(left.items), -np.inf)

@@ -9,6 +9,7 @@ frames are left to Spark.
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _PLAIN_DELTA = 1
 """The reader version of Delta tables whose files hold their rows and nothing else: no deleted ones, no other names."""
 
+_PLAIN_TYPE = re.compile(r"(array<)*(string|binary|boolean|tinyint|smallint|int|bigint|float|double)>*")
+"""Types that Spark and Arrow read alike, whatever the settings of either."""
 _FORMAT = ds.ParquetFileFormat()
 
 
@@ -40,11 +43,18 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Constant:
+    """A column that has the same value in all rows."""
+
+    value: str | bool
+
+
+@dataclass(frozen=True)
 class Scan:
     """Columns of some files by their names there, or constants, of the rows for which all conditions hold."""
 
     files: tuple[str, ...]
-    columns: tuple[str | bool, ...]
+    columns: tuple[str | Constant, ...]
     conditions: tuple[Condition, ...]
 
 
@@ -77,6 +87,13 @@ def find_scans(frame: DataFrame) -> Scans | None:
     return Scans(tuple(parts), to_arrow_schema(frame.schema, timezone=zone))
 
 
+def read_frame(frame: DataFrame, *, threads: int) -> pa.Table:
+    """All rows of a frame, read by whoever can do it faster."""
+    scans = find_scans(frame)
+    table: pa.Table = frame.toArrow() if scans is None else scans.read(threads=threads)
+    return table
+
+
 class _OtherPlanError(Exception):
     """The plan of a frame is none that is known here."""
 
@@ -92,13 +109,15 @@ def _find_scan(plan: Any) -> Scan:
     return Scan(_find_files(plan), tuple(_find_column(column) for column in columns), conditions)
 
 
-def _find_column(expression: Any) -> str | bool:
+def _find_column(expression: Any) -> str | Constant:
     """The name of a column in the files, or a constant."""
     if _kind(expression) == "Alias":
         expression = expression.child()
-    if _kind(expression) == "Literal" and _type(expression) == "boolean" and expression.value() is not None:
-        return bool(expression.value())
-    return _name(expression)
+    if _kind(expression) != "Literal":
+        return _name(expression)
+    if _type(expression) == "boolean" and expression.value() is not None:
+        return Constant(bool(expression.value()))
+    return Constant(_text(expression))
 
 
 def _find_conditions(expression: Any) -> list[Condition]:
@@ -141,6 +160,9 @@ def _local_path(file: Any) -> str:
 def _name(expression: Any, *, of: str | None = None) -> str:
     """The name of a column, of a type if one is given."""
     if _kind(expression) != "AttributeReference" or (of is not None and _type(expression) != of):
+        raise _OtherPlanError
+    # Files older than a column with a default are read with a value that they do not hold.
+    if not _PLAIN_TYPE.fullmatch(_type(expression)) or expression.metadata().contains("EXISTS_DEFAULT"):
         raise _OtherPlanError
     return str(expression.name())
 
@@ -210,7 +232,8 @@ def _read(group: _RowGroup, schema: pa.Schema) -> pa.Table:
         if column in there:
             arrays.append(table[field.name].cast(field.type))
         else:
-            arrays.append(pa.repeat(pa.scalar(column if isinstance(column, bool) else None, field.type), len(table)))
+            value = column.value if isinstance(column, Constant) else None
+            arrays.append(pa.repeat(pa.scalar(value, field.type), len(table)))
     return pa.table(arrays, schema=schema)
 
 
