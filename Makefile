@@ -36,7 +36,7 @@ check: setup ## lint, types, layers, doctests, generated pages
 bench: setup ## run one benchmark (NAME=feed, ONLY=pattern for a part, ARGS=--list)
 	@$(BIN)/python -m tests.benchmarks $(NAME) $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
-docs: setup ## write docs/tables.md and docs/settings.md anew
+docs: setup ## write docs/tables.md, docs/settings.md and docs/measures.md anew
 	$(BIN)/python -m kinfolk.document
 
 doctor: setup ## check this machine and the set-up; says how to mend what is wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from kinfolk.association.document import document_measures
 from kinfolk.settings.document import document_settings
 from kinfolk.tables.document import document_tables
 
@@ -12,7 +13,8 @@ from kinfolk.tables.document import document_tables
 def write_pages(folder: Path, *, is_check: bool) -> list[Path]:
     """Write each page, or with `is_check` leave it alone; return the pages that were not current."""
     stale = []
-    for name, text in (("tables.md", document_tables()), ("settings.md", document_settings())):
+    pages = {"tables.md": document_tables(), "settings.md": document_settings(), "measures.md": document_measures()}
+    for name, text in pages.items():
         page = folder / name
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             stale.append(page)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kinfolk.association import kernel
 from kinfolk.association.baskets import encode_baskets
 from kinfolk.association.itemsets import ITEMSET_SCHEMA, mine_itemsets
-from kinfolk.association.measures import least_count
+from kinfolk.association.thresholds import least_count
 from kinfolk.association.oracle import find_itemsets, find_rules
 from kinfolk.association.rules import RULE_SCHEMA, derive_rules
 from kinfolk.settings import AssociationSettings

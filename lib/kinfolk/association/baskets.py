@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kinfolk.association.measures import least_count
+from kinfolk.association.thresholds import least_count
 
 Integers = npt.NDArray[np.integer]
 

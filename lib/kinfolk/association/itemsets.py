@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from kinfolk.association.baskets import Baskets, Integers, encode_baskets
 from kinfolk.association.kernel import Block, search_itemsets
-from kinfolk.association.measures import least_count
+from kinfolk.association.thresholds import least_count
 from kinfolk.settings import AssociationSettings
 
 ITEMSET_SCHEMA = pa.schema(

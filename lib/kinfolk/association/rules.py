@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kinfolk.association import measures
 from kinfolk.association.baskets import Integers
+from kinfolk.association.measures import count, measure
+from kinfolk.association.thresholds import least_counts
 
 RULE_SCHEMA = pa.schema(
     [
@@ -32,6 +33,7 @@ RULE_SCHEMA = pa.schema(
     ]
 )
 
+_MEASURES = ("support", "confidence", "lift", "leverage", "conviction")
 _CHUNK_ITEMSETS = 1 << 14
 
 
@@ -57,7 +59,7 @@ def derive_rules(itemsets: pa.Table, min_confidence: float) -> Iterator[pa.Recor
     for start in range(0, len(together), _CHUNK_ITEMSETS):
         rules = subsets.split(together[start : start + _CHUNK_ITEMSETS])
         n_antecedent = counts[rules.antecedent]
-        kept = counts[rules.both] >= measures.least_counts(min_confidence, n_antecedent)
+        kept = counts[rules.both] >= least_counts(min_confidence, n_antecedent)
         if kept.any():
             yield _describe(itemsets, _Candidates(*(rows[kept] for rows in rules)), basket_count)
 
@@ -106,17 +108,13 @@ class _Subsets:
 def _describe(itemsets: pa.Table, rules: _Candidates, basket_count: int) -> pa.RecordBatch:
     counts = itemsets["basket_count"].to_numpy()
     n_both, n_antecedent, n_consequent = (counts[rows] for rows in rules)
-    conviction = measures.conviction(n_both, n_antecedent, n_consequent, basket_count)
+    counted = count(n_both, n_antecedent, n_consequent, basket_count)
     left, right = itemsets.take(pa.array(rules.antecedent)), itemsets.take(pa.array(rules.consequent))
     columns = {
         "antecedent_id": left["itemset_id"],
         "consequent_id": right["itemset_id"],
         "basket_count": pa.array(n_both),
-        "support": pa.array(measures.support(n_both, basket_count)),
-        "confidence": pa.array(measures.confidence(n_both, n_antecedent)),
-        "lift": pa.array(measures.lift(n_both, n_antecedent, n_consequent, basket_count)),
-        "leverage": pa.array(measures.leverage(n_both, n_antecedent, n_consequent, basket_count)),
-        "conviction": pa.array(conviction, mask=np.isnan(conviction)),
+        **{name: pa.array(measure(name, counted), from_pandas=True) for name in _MEASURES},
         "antecedent": left["items"],
         "consequent": right["items"],
         "antecedent_names": left["item_names"],
