@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 from kinfolk.association import kernel
 from kinfolk.association.baskets import encode_baskets
 from kinfolk.association.itemsets import ITEMSET_SCHEMA, mine_itemsets
-from kinfolk.association.thresholds import least_count
 from kinfolk.association.oracle import find_itemsets, find_rules
 from kinfolk.association.rules import RULE_SCHEMA, derive_rules
+from kinfolk.association.thresholds import least_count
 from kinfolk.settings import AssociationSettings
 
 Line = tuple[str, str, str | None]
@@ -52,15 +53,16 @@ def group(lines: list[Line]) -> list[set[str]]:
     return list(baskets.values())
 
 
-@pytest.fixture(params=[1 << 22, 3], ids=["one chunk", "tiny chunks"])
-def _chunks(request: pytest.FixtureRequest) -> object:
-    """Small data has to go through the same seams as large: chunks of a few entries."""
+@pytest.fixture(params=[False, True], ids=["roomy", "no room"])
+def _room(request: pytest.FixtureRequest) -> object:
+    """Small data has to go through the same seams as large: arrays that have to grow again and again."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "_CHUNK_COST", request.param)
+        for name in ("_FIRST_SETS", "_FIRST_WORDS", "_FIRST_PLACES") if request.param else ():
+            patch.setattr(kernel, name, 1)
         yield
 
 
-@pytest.mark.usefixtures("_chunks")
+@pytest.mark.usefixtures("_room")
 @settings(max_examples=100, deadline=None)
 @given(
     lines_of_baskets(),
@@ -91,6 +93,19 @@ def test_itemsets_and_rules_equal_the_oracles(
         assert json.loads(rule["consequent_id"]) == rule["consequent"]
         assert rule["basket_count"] == expected[frozenset(rule["antecedent"] + rule["consequent"])]
         assert (rule["conviction"] is None) == (rule["confidence"] == 1)
+
+
+@pytest.mark.usefixtures("_room")
+@pytest.mark.parametrize("share", [0.15, 0.5])
+def test_many_baskets_and_members_equal_the_oracle(share: float) -> None:
+    """Sets of baskets that take several words, and more members than the stack has places for at first."""
+    random = np.random.default_rng(0)
+    baskets = random.random((500, 14)) < share
+    lines: list[Line] = [(str(basket), f"i{item}", None) for basket, item in np.argwhere(baskets)]
+    mined = mine(lines, min_support=0.02, max_length=20, max_itemsets=10**6).to_pylist()
+    expected = find_itemsets(group(lines), least_count(0.02, len(group(lines))), 20)
+    assert {frozenset(row["items"]): row["basket_count"] for row in mined[1:]} == expected
+    assert len(mined) == len(expected) + 1
 
 
 def test_a_wide_basket_among_many_narrow_ones() -> None:

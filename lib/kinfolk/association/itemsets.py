@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from kinfolk.association.baskets import Baskets, Integers, encode_baskets
-from kinfolk.association.kernel import Block, search_itemsets
+from kinfolk.association.kernel import search_itemsets, unfold
 from kinfolk.association.thresholds import least_count
 from kinfolk.settings import AssociationSettings
 
@@ -35,12 +35,15 @@ def mine_itemsets(lines: pa.Table, settings: AssociationSettings) -> Iterator[pa
     """
     baskets = encode_baskets(lines, settings.min_support)
     labels = _Labels(baskets)
-    yield labels.describe([np.empty((1, 0), dtype=np.int64)], np.array([baskets.basket_count]))
-    if not baskets.item_ids:
-        return
-    blocks = search_itemsets(baskets, least_count(settings.min_support, baskets.basket_count), settings.max_length)
-    for sets, counts in _gather(_stop_after(settings.max_itemsets + 1, blocks)):
-        yield labels.describe(sets, counts)
+    nothing = np.empty(0, np.int32)
+    yield labels.describe(np.zeros(1, np.int32), nothing, np.array([baskets.basket_count]))
+    least = least_count(settings.min_support, baskets.basket_count)
+    tree = search_itemsets(baskets, least, max_length=settings.max_length, most=settings.max_itemsets)
+    length_S, ranks = unfold(tree)
+    end_S = np.concatenate([[0], np.cumsum(length_S, dtype=np.int64)])
+    for start in range(0, min(len(length_S), settings.max_itemsets + 1), _BATCH_ITEMSETS):
+        stop = min(start + _BATCH_ITEMSETS, len(length_S), settings.max_itemsets + 1)
+        yield labels.describe(length_S[start:stop], ranks[end_S[start] : end_S[stop]], tree.count_S[start:stop])
 
 
 def join_ids(item_ids: pa.ListArray) -> pa.StringArray:
@@ -51,31 +54,6 @@ def join_ids(item_ids: pa.ListArray) -> pa.StringArray:
 
 def _wrap_list(quoted: pa.ListArray) -> pa.StringArray:
     return pc.binary_join_element_wise("[", pc.binary_join(quoted, ","), "]", "")
-
-
-def _stop_after(most: int, blocks: Iterable[Block]) -> Iterator[Block]:
-    for prefix, members, counts in blocks:
-        yield Block(prefix, members[:most], counts[:most])
-        most -= len(members)
-        if most <= 0:
-            return
-
-
-def _gather(blocks: Iterable[Block]) -> Iterator[tuple[list[Integers], Integers]]:
-    """Put blocks together to batches: (matrices of one itemset a row, counts of all of them in order)."""
-    sets: list[Integers] = []
-    counts: list[Integers] = []
-    size = 0
-    for block in blocks:
-        prefix = np.broadcast_to(np.array(block.prefix, dtype=np.int64), (len(block.members), len(block.prefix)))
-        sets.append(np.column_stack([prefix, block.members]))
-        counts.append(block.counts)
-        size += len(block.members)
-        if size >= _BATCH_ITEMSETS:
-            yield sets, np.concatenate(counts)
-            sets, counts, size = [], [], 0
-    if sets:
-        yield sets, np.concatenate(counts)
 
 
 class _Labels:
@@ -90,10 +68,8 @@ class _Labels:
         self._quoted = pa.array([json.dumps(item, ensure_ascii=False) for item in ids], pa.string())
         self._names = pa.array([baskets.item_names[rank] for rank in by_id], pa.string())
 
-    def describe(self, sets: list[Integers], counts: Integers) -> pa.RecordBatch:
-        """Render matrices of ranks, one itemset a row, with their counts."""
-        lengths = np.repeat([matrix.shape[1] for matrix in sets], [len(matrix) for matrix in sets])
-        ranks = np.concatenate([matrix.ravel() for matrix in sets])
+    def describe(self, lengths: Integers, ranks: Integers, counts: Integers) -> pa.RecordBatch:
+        """Render itemsets, whose ranks stand one set after the other, with their counts."""
         # Ids sort within each set: the set's number leads the key.
         places = np.repeat(np.arange(len(lengths)) * len(self._ids), lengths) + self._place_of[ranks]
         places.sort()

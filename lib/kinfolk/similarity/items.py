@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from kinfolk.kernels.compiling import digest_kernels
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.blocks import find_blocks, split_rows
-from kinfolk.similarity.compiling import KERNELS_DIGEST
 from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.found import Neighbors, Pairs
@@ -23,6 +23,8 @@ from kinfolk.similarity.vectors.join import VectorJoin
 from kinfolk.similarity.vectors.scan import Rows
 
 Items = ItemVectors | ItemSets
+
+_KERNELS = digest_kernels("similarity")
 
 _CHANGES_NO_RESULT = {"groups", "probes", "block_rows", "one_task_rows", "max_pairs", "max_memory", "threads"}
 """Settings under which the same pairs and neighbours are found."""
@@ -82,7 +84,7 @@ def digest_items(items: Items, settings: JoinSettings) -> pa.Table:
     Items without repetition, as they come from `collapse_items`. A digest of 64 bits depends on the vector or the set,
     on its block, on the settings that decide what is found, and on the code that finds it.
     """
-    given = settings.model_dump_json(exclude=_CHANGES_NO_RESULT) + KERNELS_DIGEST
+    given = settings.model_dump_json(exclude=_CHANGES_NO_RESULT) + _KERNELS
     how = np.frombuffer(hashlib.sha256(given.encode()).digest()[:8], np.uint64)
     return pa.table({"item_id": items.ids, "digest": (items.digests() + how).view(np.int64)})
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.similarity.compiling import compiled
+from kinfolk.kernels.compiling import compiled
 from kinfolk.similarity.groups.hops import Codes, Graph, Places, Scratch, make_scratch, measure_part, search_from
 
 

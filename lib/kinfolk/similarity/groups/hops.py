@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
-from kinfolk.similarity.compiling import compiled
+from kinfolk.kernels.compiling import compiled
 
 SWEEPS = 6
 """Searches from one member each, before the others are searched from many at a time."""

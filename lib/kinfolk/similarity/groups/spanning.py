@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.similarity.compiling import compiled
+from kinfolk.kernels.compiling import compiled
 
 Codes = NDArray[np.int64]
 

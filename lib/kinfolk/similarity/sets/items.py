@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kinfolk.errors import DataError
+from kinfolk.kernels.compiling import Whole, compiled
 from kinfolk.settings import TokenSettings
-from kinfolk.similarity.compiling import Whole, compiled
 from kinfolk.similarity.effort import split_items, spread
 from kinfolk.similarity.rows import sort_ids, tell_copies, tell_rejected
 from kinfolk.similarity.sets.shingles import (

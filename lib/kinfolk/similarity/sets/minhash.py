@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.similarity.compiling import Whole, inlined, kernel
+from kinfolk.kernels.compiling import Whole, inlined, kernel
 from kinfolk.similarity.effort import Budget, Effort, split_items, spread
 from kinfolk.similarity.found import Pairs
 from kinfolk.similarity.recall import draw_rows

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kinfolk.kernels.compiling import Whole, inlined, kernel
 from kinfolk.settings import SetMeasure
-from kinfolk.similarity.compiling import Whole, inlined, kernel
 from kinfolk.similarity.effort import Effort, split_items, spread
 from kinfolk.similarity.found import Neighbors
 from kinfolk.similarity.sets.items import ItemSets

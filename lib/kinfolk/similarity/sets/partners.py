@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.similarity.compiling import Whole, kernel
+from kinfolk.kernels.compiling import Whole, kernel
 from kinfolk.similarity.effort import split_items, spread
 from kinfolk.similarity.found import Pairs
 from kinfolk.similarity.recall import draw_rows

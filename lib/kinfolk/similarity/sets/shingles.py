@@ -29,8 +29,8 @@ from llvmlite import ir
 from numba import types
 from numpy.typing import NDArray
 
-from kinfolk.similarity.bits import load_from, trailing_zeros
-from kinfolk.similarity.compiling import Whole, compiled, inlined, instruction, kernel
+from kinfolk.kernels.bits import load_from, trailing_zeros
+from kinfolk.kernels.compiling import Whole, compiled, inlined, instruction, kernel
 
 WORDS, CHARACTERS, LISTS = 0, 1, 2
 """What items are: texts of words, texts of characters, or lists whose elements are hashed already."""

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kinfolk.kernels.bits import count_bits
+from kinfolk.kernels.compiling import Whole, inlined, kernel
 from kinfolk.settings import SetMeasure
-from kinfolk.similarity.bits import count_bits
-from kinfolk.similarity.compiling import Whole, inlined, kernel
 from kinfolk.similarity.sets.shingles import Source, Workspace, mix, read_set, read_tokens
 
 Records = NDArray[np.uint64]

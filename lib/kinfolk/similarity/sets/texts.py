@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kinfolk.similarity.compiling import kernel
+from kinfolk.kernels.compiling import kernel
 
 SLACK = 64
 """Bytes behind the end of a text that kernels may read as well."""

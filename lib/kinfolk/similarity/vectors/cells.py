@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.similarity.compiling import compiled
+from kinfolk.kernels.compiling import compiled
 from kinfolk.similarity.effort import WHOLE, Share, split_items, spread
 from kinfolk.similarity.found import Neighbors, Pairs
 from kinfolk.similarity.vectors.scan import Rows, Scan, Wanted, all_of

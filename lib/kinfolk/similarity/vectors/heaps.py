@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-from kinfolk.similarity.compiling import Whole, instruction, kernel
+from kinfolk.kernels.compiling import Whole, instruction, kernel
 
 _CODE_BITS = 31
 _LOW = (1 << _CODE_BITS) - 1

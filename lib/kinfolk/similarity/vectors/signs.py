@@ -36,8 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrc
 
-from kinfolk.similarity.bits import count_bits
-from kinfolk.similarity.compiling import Whole, inlined, kernel
+from kinfolk.kernels.bits import count_bits
+from kinfolk.kernels.compiling import Whole, inlined, kernel
 from kinfolk.similarity.effort import WHOLE, Budget, Share, split_items, spread
 from kinfolk.similarity.found import Pairs
 from kinfolk.similarity.recall import draw_rows

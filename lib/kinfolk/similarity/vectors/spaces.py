@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kinfolk.kernels.compiling import compiled
 from kinfolk.settings import VectorMeasure
-from kinfolk.similarity.compiling import compiled
 from kinfolk.similarity.vectors.items import scale_to_one
 
 Matrix = NDArray[np.float32]

@@ -17,8 +17,8 @@ from llvmlite import ir
 from numba import types
 from numpy.typing import NDArray
 
-from kinfolk.similarity.bits import load_from, trailing_zeros
-from kinfolk.similarity.compiling import instruction, kernel
+from kinfolk.kernels.bits import load_from, trailing_zeros
+from kinfolk.kernels.compiling import instruction, kernel
 from kinfolk.similarity.vectors.heaps import Heaps, offer
 
 STRETCH = 64

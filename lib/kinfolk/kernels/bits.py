@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from kinfolk.similarity.compiling import instruction
+from kinfolk.kernels.compiling import instruction
 
 
 @instruction

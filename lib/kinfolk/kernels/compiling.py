@@ -26,18 +26,18 @@ Whole = int | np.int64
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _digest_kernels() -> str:
-    """A hash of the files that hold kernels."""
+_PACKAGE = Path(__file__).parent.parent
+
+
+def digest_kernels(folder: str | None = None) -> str:
+    """Which kernels there are in a package of kinfolk, or in all: a hash of the files that hold them."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    folders = [_PACKAGE] if folder is None else [_PACKAGE / folder, Path(__file__).parent]
+    for path in sorted(path for some in folders for path in some.rglob("*.py")):
         content = path.read_bytes()
         if b"compiling import" in content:
             digest.update(path.name.encode() + b"\0" + content)
     return digest.hexdigest()[:16]
-
-
-KERNELS_DIGEST = _digest_kernels()
-"""Which kernels these are: others have another one."""
 
 
 def _kernels_folder() -> str:
@@ -48,7 +48,7 @@ def _kernels_folder() -> str:
         chosen.mkdir(parents=True, exist_ok=True)
     except OSError:
         chosen = Path(tempfile.gettempdir()) / f"kinfolk-kernels-{os.getuid()}"
-    return str(chosen / KERNELS_DIGEST)
+    return str(chosen / digest_kernels())
 
 
 numba.config.CACHE_DIR = _kernels_folder()  # type: ignore[attr-defined]

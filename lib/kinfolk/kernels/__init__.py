@@ -1,0 +1,1 @@
+"""Functions that are compiled: how, where their machine code is kept, and the instructions that they share."""
