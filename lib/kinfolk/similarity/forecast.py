@@ -29,8 +29,9 @@ FEWEST_COMPARISONS = 10_000**2
 
 _Z_SURE = 5.0
 """Standard normal quantile that chance exceeds less than once in three million times."""
-_COPIES_READ = 3
-"""Forms of the rows while they are read: as they came, one after the other, and in the order of their ids."""
+_COPIES_READ, _TEXT_COPIES_READ = 3.0, 1.5
+"""Forms of the rows while they are read: as they came, one after the other, and in the order of their ids; of texts,
+which stay where they are, as they came and what their reader holds besides."""
 WRITE_SECONDS = 4e-7
 """Of writing a pair or a neighbour."""
 _WRITTEN_BYTES, _MOST_WRITTEN = 200, 1 << 18
@@ -196,7 +197,8 @@ def check_budgets(forecast: Forecast, settings: JoinSettings) -> None:
 
 def check_reading(rows: pa.Table, settings: JoinSettings) -> None:
     """Raise DataError where there is no memory even to read the rows of a join."""
-    memory = Memory(rows=float(_COPIES_READ * rows.nbytes), neighbors=0.0, pairs=0.0, work=0.0)
+    copies = _TEXT_COPIES_READ if pa.types.is_string(rows["value"].type) else _COPIES_READ
+    memory = Memory(rows=copies * rows.nbytes, neighbors=0.0, pairs=0.0, work=0.0)
     excess = _find_memory_excess(memory, settings, f"reading {rows.num_rows:,} rows")
     if excess is not None:
         raise DataError(f"{excess}. Nothing was computed or written")

@@ -32,6 +32,7 @@ from kinfolk.similarity.sets.minhash import CANDIDATE_SECONDS, Bands
 from kinfolk.similarity.sets.nearest import find_neighbors
 from kinfolk.similarity.sets.partners import PARTNER_TOKEN_SECONDS
 from kinfolk.similarity.sets.prefix import PREFIX_TOKEN_SECONDS, count_meetings, join_prefixes
+from kinfolk.similarity.sets.shingles import LISTS
 from kinfolk.similarity.sets.sketches import Rule
 
 _FEWEST_ITEMS, _MOST_ITEMS = 2000, 20_000
@@ -48,8 +49,9 @@ _LEAST_PACE, _MOST_PACE = 0.1, 20.0
 _MINHASH_TOKEN_SECONDS = 3e-8
 """Of reading a token twice."""
 
-_TEXT_COPIES = 3.0
-"""Forms of a text or list while it is read: as it came, in order, and as kernels read it."""
+_TEXT_COPIES, _LIST_COPIES = 1.5, 3.0
+"""Forms of a text while it is read: as it came, and what its reader holds besides; and of the hashes of a list: as it
+came, hashed, and each once."""
 _ITEM_BYTES = 130.0
 """Of an item without its text: its id, place, sizes and sketch."""
 _PAIR_BYTES = 88.0
@@ -144,7 +146,7 @@ class Outlook:
             return forecast
         postings = self._tokens() * _POSTING_BYTES if neighbors else 0.0
         memory = Memory(
-            rows=self._text_bytes() * _TEXT_COPIES + self._items() * _ITEM_BYTES,
+            rows=self._read_bytes() + self._items() * _ITEM_BYTES,
             neighbors=neighbors * _PLACE_BYTES,
             pairs=self.sample.pairs.value * _PAIR_BYTES,
             work=count_writing_bytes(neighbors + self.sample.pairs.value)
@@ -165,8 +167,9 @@ class Outlook:
     def _tokens(self) -> float:
         return sum(side.mean_tokens * len(side) for side in self._sides())
 
-    def _text_bytes(self) -> float:
-        return float(sum(side.nbytes for side in self._sides()))
+    def _read_bytes(self) -> float:
+        copies = _LIST_COPIES if self.left.source.kind == LISTS else _TEXT_COPIES
+        return copies * sum(side.nbytes for side in self._sides())
 
 
 def _draw_sample(outlook: Outlook) -> Sample:
