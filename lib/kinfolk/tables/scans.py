@@ -83,8 +83,7 @@ def find_scans(frame: DataFrame) -> Scans | None:
         parts = [_find_scan(part) for part in (_items(plan.children()) if _kind(plan) == "Union" else [plan])]
     except _OtherPlanError:
         return None
-    zone = frame.sparkSession.conf.get("spark.sql.session.timeZone")
-    return Scans(tuple(parts), to_arrow_schema(frame.schema, timezone=zone))
+    return Scans(tuple(parts), to_arrow_schema(frame.schema))
 
 
 def read_frame(frame: DataFrame, *, threads: int) -> pa.Table:
