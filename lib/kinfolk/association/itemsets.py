@@ -39,11 +39,12 @@ def mine_itemsets(lines: pa.Table, settings: AssociationSettings) -> Iterator[pa
     yield labels.describe(np.zeros(1, np.int32), nothing, np.array([baskets.basket_count]))
     least = least_count(settings.min_support, baskets.basket_count)
     tree = search_itemsets(baskets, least, max_length=settings.max_length, most=settings.max_itemsets)
-    length_S, ranks = unfold(tree)
-    end_S = np.concatenate([[0], np.cumsum(length_S, dtype=np.int64)])
-    for start in range(0, min(len(length_S), settings.max_itemsets + 1), _BATCH_ITEMSETS):
-        stop = min(start + _BATCH_ITEMSETS, len(length_S), settings.max_itemsets + 1)
-        yield labels.describe(length_S[start:stop], ranks[end_S[start] : end_S[stop]], tree.count_S[start:stop])
+    start_S, ranks = unfold(tree)
+    told = min(len(tree.count_S), settings.max_itemsets + 1)
+    for first in range(0, told, _BATCH_ITEMSETS):
+        stop = min(first + _BATCH_ITEMSETS, told)
+        lengths = np.diff(start_S[first : stop + 1])
+        yield labels.describe(lengths, ranks[start_S[first] : start_S[stop]], tree.count_S[first:stop])
 
 
 def join_ids(item_ids: pa.ListArray) -> pa.StringArray:

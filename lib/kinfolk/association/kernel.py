@@ -112,14 +112,14 @@ def search_itemsets(baskets: Baskets, least: int, *, max_length: int, most: int)
     return Tree(tree.parent_S[:size], tree.item_S[:size], tree.count_S[:size])
 
 
-def unfold(tree: Tree) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The lengths of itemsets, and their items, one set after the other."""
+def unfold(tree: Tree) -> tuple[Integers, NDArray[np.int32]]:
+    """The items of itemsets, one set after the other; and before them where each set begins and the last one ends."""
     length_S = np.empty(len(tree.parent_S), np.int32)
     _measure(tree, length_S)
-    end_S = np.cumsum(length_S, dtype=np.int64)
-    items = np.empty(int(end_S[-1]) if len(end_S) else 0, np.int32)
-    _write_items(tree, length_S, end_S, items)
-    return length_S, items
+    start_S = np.concatenate([[0], np.cumsum(length_S, dtype=np.int64)])
+    items = np.empty(int(start_S[-1]), np.int32)
+    _write_items(tree, start_S, items)
+    return start_S, items
 
 
 def _list_entries(baskets: Baskets) -> _Entries:
@@ -336,10 +336,10 @@ def _measure(tree: Tree, length_S: NDArray[np.int32]) -> None:
 
 
 @kernel
-def _write_items(tree: Tree, length_S: NDArray[np.int32], end_S: Integers, items: NDArray[np.int32]) -> None:
+def _write_items(tree: Tree, start_S: Integers, items: NDArray[np.int32]) -> None:
     """Write the items of each set: those of its parent, and its own."""
-    for s in range(len(length_S)):
-        parent, start = tree.parent_S[s], end_S[s] - length_S[s]
-        for i in range(length_S[s] - 1):
-            items[start + i] = items[end_S[parent] - length_S[parent] + i]
-        items[end_S[s] - 1] = tree.item_S[s]
+    for s in range(len(tree.parent_S)):
+        parent, last = tree.parent_S[s], start_S[s + 1] - 1
+        for i in range(last - start_S[s]):
+            items[start_S[s] + i] = items[start_S[parent] + i]
+        items[last] = tree.item_S[s]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -357,20 +357,25 @@ def imbalance(counts: Counts) -> Values:
 @_measure("P(AC) P(¬A¬C) / (P(A¬C) P(¬AC))", low=0, high=inf, source="Mosteller, JASA 63, 1968")
 def odds_ratio(counts: Counts) -> Values:
     """How many times higher the odds of the consequent are with the antecedent than without."""
-    return _over(counts.both * counts.neither, counts.antecedent_only * counts.consequent_only)
+    return _over(*_odds(counts))
+
+
+def _odds(counts: Counts) -> tuple[Values, Values]:
+    """n(AC) n(¬A¬C) and n(A¬C) n(¬AC), whose quotient is the odds ratio."""
+    return counts.both * counts.neither, counts.antecedent_only * counts.consequent_only
 
 
 @_measure("(o - 1) / (o + 1), o the odds ratio", low=-1, high=1, source="Yule, Phil. Trans. A 194, 1900")
 def yule_q(counts: Counts) -> Values:
     """The odds ratio on a scale from -1 to 1."""
-    agreeing, differing = counts.both * counts.neither, counts.antecedent_only * counts.consequent_only
+    agreeing, differing = _odds(counts)
     return _over(agreeing - differing, agreeing + differing)
 
 
 @_measure("(√o - 1) / (√o + 1), o the odds ratio", low=-1, high=1, source="Yule, J. Royal Statistical Society 75, 1912")
 def yule_y(counts: Counts) -> Values:
     """The root of the odds ratio on a scale from -1 to 1 (colligation)."""
-    agreeing, differing = counts.both * counts.neither, counts.antecedent_only * counts.consequent_only
+    agreeing, differing = _odds(counts)
     return _over(np.sqrt(agreeing) - np.sqrt(differing), np.sqrt(agreeing) + np.sqrt(differing))
 
 
@@ -511,6 +516,14 @@ def relative_linkage_disequilibrium(counts: Counts) -> Values:
 # How sure it is that this is no chance.
 
 
+def by_chance(counts: Counts) -> Any:
+    """The distribution of n(AC) if both sides are independent and as frequent as they are: hypergeometric."""
+    # Imported here: tasks that do not ask for it would wait for it.
+    from scipy.stats import hypergeom
+
+    return hypergeom(counts.baskets, counts.consequent, counts.antecedent)
+
+
 @_measure("(n(AC) - e) / √e, e = n(A) n(C) / n", low=-inf, high=inf, source="Lerman, 1981; Azé and Kodratoff, 2002")
 def lerman(counts: Counts) -> Values:
     """How many standard deviations more baskets have both sides than by chance, by Poisson's law."""
@@ -532,10 +545,7 @@ def implication_index(counts: Counts) -> Values:
 )
 def hyper_lift(counts: Counts) -> Values:
     """How many times as many baskets have both sides as by chance there are in all but one of a hundred cases."""
-    # Imported here: tasks that do not ask for it would wait for it.
-    from scipy.stats import hypergeom
-
-    return _over(counts.both, hypergeom.ppf(0.99, counts.baskets, counts.consequent, counts.antecedent))
+    return _over(counts.both, by_chance(counts).ppf(0.99))
 
 
 @_measure(
@@ -546,7 +556,5 @@ def hyper_lift(counts: Counts) -> Values:
 )
 def hyper_confidence(counts: Counts) -> Values:
     """How sure it is that so many baskets with both sides are no chance; one less Fisher's p-value."""
-    from scipy.stats import hypergeom
-
-    sure: Values = hypergeom.cdf(counts.both - 1, counts.baskets, counts.consequent, counts.antecedent)
+    sure: Values = by_chance(counts).cdf(counts.both - 1)
     return sure

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.association.measures import Counts, Values, measure
+from kinfolk.association.measures import Counts, Values, by_chance, measure
 
 LEVEL = 0.95
 """How often an interval covers the true value."""
@@ -51,10 +51,7 @@ def fisher_p_values(counts: Counts) -> Values:
 
     Fisher's exact test, one-sided (Statistical Methods for Research Workers, 1934, section 21.02).
     """
-    # Imported here: tasks that test nothing would wait for it.
-    from scipy.stats import hypergeom
-
-    p_values: Values = hypergeom.sf(counts.both - 1, counts.baskets, counts.consequent, counts.antecedent)
+    p_values: Values = by_chance(counts).sf(counts.both - 1)
     return p_values
 
 

@@ -9,6 +9,7 @@ token. Kernels that make no arrays do without (`_nrt=False`; Numba refuses the o
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -29,13 +30,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _PACKAGE = Path(__file__).parent.parent
 
 
+@functools.cache
+def _read_kernels() -> list[tuple[Path, bytes]]:
+    """The files that hold kernels, in order, and what is in them."""
+    files = [(path, path.read_bytes()) for path in sorted(_PACKAGE.rglob("*.py"))]
+    return [(path, content) for path, content in files if b"compiling import" in content]
+
+
 def digest_kernels(folder: str | None = None) -> str:
     """Which kernels there are in a package of kinfolk, or in all: a hash of the files that hold them."""
     digest = hashlib.sha256()
-    folders = [_PACKAGE] if folder is None else [_PACKAGE / folder, Path(__file__).parent]
-    for path in sorted(path for some in folders for path in some.rglob("*.py")):
-        content = path.read_bytes()
-        if b"compiling import" in content:
+    for path, content in _read_kernels():
+        if folder is None or path.relative_to(_PACKAGE).parts[0] in (folder, Path(__file__).parent.name):
             digest.update(path.name.encode() + b"\0" + content)
     return digest.hexdigest()[:16]
 
