@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,6 @@ from kinfolk.similarity.forecast import (
 )
 from kinfolk.similarity.found import Pairs
 from kinfolk.similarity.join import similar_pairs
-from kinfolk.similarity.notices import tell_forecast, wait_for_forecast
 from kinfolk.similarity.sets import join as sets_join
 from kinfolk.similarity.sets.items import ItemSets, read_sets
 from kinfolk.similarity.sets.join import SetJoin
@@ -303,20 +301,6 @@ def test_the_memory_that_was_forecast_is_needed(wanted: dict[str, Any]) -> None:
     assert told.pairs is not None
     assert told.pairs.low < measured["pairs"] / wanted.get("recall", 1.0)
     assert 0.6 < told.memory.bytes / measured["held"] < 1.6
-
-
-def test_a_forecast_is_heard_while_the_task_is_at_work(tmp_path: Path) -> None:
-    heard: list[Forecast] = []
-    with wait_for_forecast(f"{tmp_path}/one.forecast", heard.append):
-        tell_forecast(EXPECTED, f"{tmp_path}/one.forecast")
-        limit = time.monotonic() + 10
-        while not heard and time.monotonic() < limit:
-            time.sleep(0.01)
-        assert heard == [EXPECTED]
-    assert heard == [EXPECTED], "once"
-    with wait_for_forecast(f"{tmp_path}/none.forecast", heard.append):
-        pass
-    assert len(heard) == 1
 
 
 @pytest.mark.parametrize("one_task_rows", [50_000, 0])

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from kinfolk import errors
 from kinfolk.engines.lifeline import Lifeline, hold_lifeline
 from kinfolk.errors import EnvironmentProblem, KinfolkError
+from kinfolk.tasks.machines import is_one_machine
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -99,7 +100,7 @@ def _run_horovod(
         raise EnvironmentProblem(
             f"Horovod is missing here ({error}); `make setup` builds and installs it, `kinfolk doctor` checks it"
         ) from None
-    interface = interface or (_loopback() if _is_one_machine(spark) else None)
+    interface = interface or (_loopback() if is_one_machine(spark) else None)
     outcomes: list[RankOutcome] = run(
         enter_rank,
         args=(call, threads, lifeline),
@@ -130,7 +131,7 @@ def _rank_environment(spark: SparkSession, threads: int) -> dict[str, str]:
 
     On one machine ranks import from where the driver does.
     """
-    places = {"PYTHONPATH": os.pathsep.join(place for place in sys.path if place)} if _is_one_machine(spark) else {}
+    places = {"PYTHONPATH": os.pathsep.join(place for place in sys.path if place)} if is_one_machine(spark) else {}
     return places | {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
@@ -143,7 +144,7 @@ def _rank_environment(spark: SparkSession, threads: int) -> dict[str, str]:
 
 def _rank_python(spark: SparkSession) -> str:
     """The interpreter that Spark starts workers with; the driver's own may lie elsewhere on other machines."""
-    if _is_one_machine(spark):
+    if is_one_machine(spark):
         return sys.executable
     configured = spark.sparkContext.getConf().get("spark.pyspark.python")
     return configured or os.environ.get("PYSPARK_PYTHON") or sys.executable
@@ -181,13 +182,9 @@ def _count_slots(spark: SparkSession) -> int | None:
     return int(instances) * (int(cores_each) // per_task)
 
 
-def _is_one_machine(spark: SparkSession) -> bool:
-    return str(spark.sparkContext.master).startswith("local")
-
-
 def _driver_host(spark: SparkSession) -> str:
     """Where ranks reach the driver."""
-    if _is_one_machine(spark):
+    if is_one_machine(spark):
         return "127.0.0.1"
     return spark.sparkContext.getConf().get("spark.driver.host") or socket.getfqdn()
 

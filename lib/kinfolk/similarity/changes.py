@@ -24,15 +24,15 @@ from kinfolk.similarity.recall import CERTAIN
 from kinfolk.similarity.task import (
     NEIGHBORS,
     PAIRS,
-    Clock,
     Prepared,
     Report,
     Side,
     tell_neighbors,
     tell_pairs,
-    write_rows,
     write_sides,
 )
+from kinfolk.tasks.files import write_rows
+from kinfolk.tasks.reports import Clock
 
 Codes = NDArray[np.int64]
 

@@ -6,9 +6,10 @@ the join, all executors map what it prepared into memory, and tasks share the wo
 
 from __future__ import annotations
 
+import json
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,16 +22,17 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from threadpoolctl import threadpool_limits
 
-from kinfolk.errors import KinfolkError
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.effort import WHOLE, Share
 from kinfolk.similarity.forecast import Forecast, spread_forecast
 from kinfolk.similarity.found import Neighbors, Pairs
-from kinfolk.similarity.notices import raise_refusal, tell_forecast, tell_refusal, wait_for_forecast
 from kinfolk.similarity.recall import Recall, draw_rows, measure_recall
-from kinfolk.similarity.shipping import receive, ship
-from kinfolk.similarity.task import SCHEMAS, Clock, Prepared, Report, join_all, join_share, no_rows, prepare_join
+from kinfolk.similarity.task import SCHEMAS, Prepared, Report, join_all, join_share, no_rows, prepare_join
 from kinfolk.tables.scans import find_scans, read_frame
+from kinfolk.tasks import notices
+from kinfolk.tasks.machines import count_cores, count_task_cores, is_one_machine
+from kinfolk.tasks.reports import Clock, run_tasks
+from kinfolk.tasks.shipping import receive, ship
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -40,11 +42,8 @@ ONE_TASK_ROWS = 200_000
 TASKS_A_CORE = 4
 """Shares of a join that is spread: several a core, so that none waits long for the last."""
 
-_REPORT_DDL = "report string"
-_REPORT = pa.schema([("report", pa.string())])
 
-
-def run_tasks(
+def run_join(
     rows: DataFrame, settings: JoinSettings, folder: str, *, is_self_join: bool, hear: Callable[[Forecast], None]
 ) -> list[Report]:
     """Join rows (is_right, item_id, value); what is found lies in files of the folder, which reports name.
@@ -64,11 +63,6 @@ def read_found(spark: SparkSession, kind: str, reports: list[Report]) -> DataFra
     return spark.read.schema(from_arrow_schema(SCHEMAS[kind])).parquet(*files)
 
 
-def is_one_machine(spark: SparkSession) -> bool:
-    """Whether all tasks run in one process of this machine."""
-    return (spark.sparkContext.master or "").startswith("local")
-
-
 def one_task_rows(spark: SparkSession, settings: JoinSettings) -> float:
     """Most rows that one task joins; infinite where all tasks would run on one machine."""
     if settings.one_task_rows is not None:
@@ -77,19 +71,13 @@ def one_task_rows(spark: SparkSession, settings: JoinSettings) -> float:
 
 
 def count_threads(spark: SparkSession, settings: JoinSettings) -> int:
-    """Threads of a task that does it all: where one machine does all the work, its cores have nothing else to do."""
-    if settings.threads:
-        return settings.threads
-    return spark.sparkContext.defaultParallelism if is_one_machine(spark) else _task_cores(spark)
+    """Threads of a task that does it all."""
+    return settings.threads or count_cores(spark)
 
 
 def count_shares(spark: SparkSession) -> int:
     """Shares of a join that is spread over the cluster."""
     return TASKS_A_CORE * spark.sparkContext.defaultParallelism
-
-
-def _task_cores(spark: SparkSession) -> int:
-    return int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
 
 
 def _join_in_one_task(
@@ -99,32 +87,23 @@ def _join_in_one_task(
     threads = count_threads(spark, settings)
     notice = f"{folder}/{uuid.uuid4().hex}.forecast"
 
-    def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def join(given: list[pa.RecordBatch]) -> Iterable[str]:
         def read() -> pa.Table:
-            # In any case what Spark sends is read to its end: a worker that leaves some is not used again.
-            given = list(batches)
             if scans is not None:
                 return scans.read(threads=threads)
             return pa.Table.from_batches(given) if given else no_rows(settings)
 
         def tell(forecast: Forecast) -> None:
-            tell_forecast(forecast, notice)
+            notices.tell(json.dumps(forecast.to_json()), notice)
 
         # A product takes one thread; there are as many products at a time as there are threads.
         with threadpool_limits(1):
-            try:
-                yield _send(
-                    join_all(
-                        read, settings, is_self_join=is_self_join, threads=threads, scratch=folder, tell=tell
-                    ).to_json()
-                )
-            except KinfolkError as error:
-                yield _send(tell_refusal(error))
+            report = join_all(read, settings, is_self_join=is_self_join, threads=threads, scratch=folder, tell=tell)
+        return [report.to_json()]
 
-    with wait_for_forecast(notice, hear):
+    with notices.listening(notice, lambda text: hear(Forecast.from_json(json.loads(text)))):
         # Where the task reads the rows itself, Spark has none for it, and one row starts it.
-        given = rows.coalesce(1) if scans is None else spark.range(1).coalesce(1)
-        reports = _collect_reports(given.mapInArrow(join, _REPORT_DDL))
+        reports = _run(rows.coalesce(1) if scans is None else spark.range(1).coalesce(1), join)
     if reports:
         return reports[0]
     # Spark starts no task where it knows that there are no rows.
@@ -149,7 +128,7 @@ def _join_in_tasks(
         prepared = prepare_join(table, settings, is_self_join=is_self_join, threads=cores, is_shared=True)
     # The driver has measured how fast its own cores are; the executors' have to share the work in the same manner.
     shares, speed = count_shares(spark), spark.sparkContext.defaultParallelism / cores
-    threads = settings.threads or _task_cores(spark)
+    threads = settings.threads or count_task_cores(spark)
     prepared.join.forecasts = [
         spread_forecast(forecast, tasks=shares, threads=threads, speed=speed) for forecast in prepared.join.forecasts
     ]
@@ -175,23 +154,23 @@ def run_shares(
     spark: SparkSession, prepared: Any, take: TakeShare, settings: JoinSettings, folder: str, *, shares: int
 ) -> list[Report]:
     """Let tasks take shares of what the driver has prepared; a single one has the threads of all."""
-    threads = count_threads(spark, settings) if shares == 1 else settings.threads or _task_cores(spark)
+    threads = count_threads(spark, settings) if shares == 1 else settings.threads or count_task_cores(spark)
     if shares == 1 and is_one_machine(spark):
         # It is here already: shipping it to a worker beside would take as long as many a share.
         with threadpool_limits(1):
             return [take(prepared, settings, WHOLE, scratch=folder, clock=Clock(), threads=threads)]
     path = ship(prepared, folder)
 
-    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
+    def work(given: list[pa.RecordBatch]) -> Iterable[str]:
+        for batch in given:
             for share in batch.column(0).to_pylist():
                 # A product takes one thread; there are as many products at a time as there are threads.
                 with threadpool_limits(1):
                     part = share, shares
                     report = take(receive(path), settings, part, scratch=folder, clock=Clock(), threads=threads)
-                    yield _send(report.to_json())
+                    yield report.to_json()
 
-    return _collect_reports(spark.range(0, shares, 1, shares).mapInArrow(work, _REPORT_DDL))
+    return _run(spark.range(0, shares, 1, shares), work)
 
 
 def measure_found(
@@ -225,12 +204,5 @@ def _codes(ids: pa.StringArray, some: pa.ChunkedArray) -> NDArray[np.int64]:
     return codes
 
 
-def _send(text: str) -> pa.RecordBatch:
-    return pa.record_batch([[text]], schema=_REPORT)
-
-
-def _collect_reports(frame: DataFrame) -> list[Report]:
-    texts = [row["report"] for row in frame.collect()]
-    for text in texts:
-        raise_refusal(text)
-    return [Report.from_json(text) for text in texts]
+def _run(frame: DataFrame, work: Callable[[list[pa.RecordBatch]], Iterable[str]]) -> list[Report]:
+    return [Report.from_json(text) for text in run_tasks(frame, work)]

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from kinfolk.errors import DataError
 from kinfolk.settings import JoinSettings
-from kinfolk.similarity.memory import tell_free_memory
 from kinfolk.similarity.recall import Z_95
+from kinfolk.tasks.memory import tell_free_memory
 
 FEWEST_COMPARISONS = 10_000**2
 """Pairs of items below which a join is over before a forecast of it would be made."""

@@ -39,8 +39,9 @@ from kinfolk.similarity.cluster import (
 from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.items import plan_items
 from kinfolk.similarity.recall import CERTAIN, Recall
-from kinfolk.similarity.task import Prepared, Report, Side, prepare_sides, write_rows
+from kinfolk.similarity.task import Prepared, Report, Side, prepare_sides
 from kinfolk.tables.scans import read_frame
+from kinfolk.tasks.files import write_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

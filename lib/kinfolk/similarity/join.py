@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from kinfolk.errors import DataError, SettingsError
+from kinfolk.errors import DataError
 from kinfolk.settings import JoinSettings
-from kinfolk.similarity.cluster import is_one_machine, read_found, run_tasks
+from kinfolk.similarity.cluster import read_found, run_join
 from kinfolk.similarity.forecast import Forecast
 from kinfolk.similarity.incremental import JoinState, NightFound, join_changes
 from kinfolk.similarity.recall import CERTAIN, Recall
 from kinfolk.similarity.task import Report, SideCount
+from kinfolk.tasks.machines import open_scratch
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
 
 _KINDS = ("pairs", "neighbors", "copies", "rejected", "digests")
@@ -117,10 +116,10 @@ def similar_pairs(
     """
     spark = left.sparkSession
     rows = _select_rows(left, right, settings)
-    folder, remove = _open_scratch(spark, scratch)
+    folder, remove = open_scratch(spark, scratch, name="join")
     try:
         night = previous and join_changes(rows, previous, settings, folder, is_self_join=right is None, hear=hear)
-        reports = night.reports if night else run_tasks(rows, settings, folder, is_self_join=right is None, hear=hear)
+        reports = night.reports if night else run_join(rows, settings, folder, is_self_join=right is None, hear=hear)
         audit = _add_up(reports, settings)
         _check_budget(audit, settings)
         frames: dict[str, Callable[[], DataFrame]]
@@ -133,19 +132,6 @@ def similar_pairs(
         remove()
         raise
     return JoinResult(audit, remove, frames)
-
-
-def _open_scratch(spark: SparkSession, scratch: str | None) -> tuple[str, Callable[[], None]]:
-    """The folder for results, and how to remove it; one that was given is left to its owner."""
-    if scratch is not None:
-        return scratch, lambda: None
-    if not is_one_machine(spark):
-        raise SettingsError(
-            f"the session runs on {spark.sparkContext.master}, whose executors may lie on other machines: give "
-            "scratch=, a folder that all of them reach"
-        )
-    folder = tempfile.mkdtemp(prefix="kinfolk-join-")
-    return folder, lambda: shutil.rmtree(folder, ignore_errors=True)
 
 
 def _select_rows(left: DataFrame, right: DataFrame | None, settings: JoinSettings) -> DataFrame:

@@ -1,21 +1,17 @@
 """What one Spark task does: it joins all items, or takes a share of a join that the driver has prepared.
 
-Tasks write what they find as Parquet files into a folder that the driver reaches as well, and send only the names of
-the files and what was counted: millions of pairs would otherwise go through the JVM row by row, and be kept there.
+Tasks write what they find into files, and send only the names of the files and what was counted.
 """
 
 from __future__ import annotations
 
 import json
-import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from kinfolk.settings import JoinSettings
 from kinfolk.similarity.blocks import number_blocks
@@ -31,7 +27,8 @@ from kinfolk.similarity.items import (
     read_items,
 )
 from kinfolk.similarity.recall import CERTAIN, Recall, draw_rows, measure_recall
-from kinfolk.similarity.shipping import open_folder
+from kinfolk.tasks.files import ROWS_AT_A_TIME, write_rows
+from kinfolk.tasks.reports import Clock
 
 PAIRS = pa.schema([("left_id", pa.string()), ("right_id", pa.string()), ("similarity", pa.float64())])
 NEIGHBORS = pa.schema(
@@ -50,9 +47,6 @@ SCHEMAS = {
     "rejected": REJECTED,
     "digests": DIGESTS,
 }
-
-_ROWS_AT_A_TIME = 1 << 18
-"""Rows of a row group: few enough that several tasks can share the reading of a file."""
 
 
 @dataclass(frozen=True)
@@ -95,20 +89,6 @@ class Report:
         sides = {name: SideCount(**values[name]) if values[name] else None for name in ("left", "right")}
         rest = {"recall": Recall(**values["recall"]), "forecast": Forecast.from_json(values["forecast"])}
         return Report(**values | sides | rest)
-
-
-class Clock:
-    """Seconds of the steps of a join."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def stop(self, step: str) -> None:
-        """Say that a step has ended now."""
-        now = time.monotonic()
-        self.seconds[step] = round(now - self._last, 3)
-        self._last = now
 
 
 @dataclass(frozen=True)
@@ -290,8 +270,8 @@ def _name(side: str, table: pa.Table) -> pa.Table:
 
 def tell_pairs(pairs: Pairs, left_ids: pa.StringArray, right_ids: pa.StringArray) -> Iterator[pa.Table]:
     """Pairs with the ids of their items, in parts."""
-    for start in range(0, len(pairs), _ROWS_AT_A_TIME):
-        part = slice(start, start + _ROWS_AT_A_TIME)
+    for start in range(0, len(pairs), ROWS_AT_A_TIME):
+        part = slice(start, start + ROWS_AT_A_TIME)
         left, right = left_ids.take(pa.array(pairs.left_P[part])), right_ids.take(pa.array(pairs.right_P[part]))
         yield pa.table([left, right, pa.array(pairs.similarity_P[part])], schema=PAIRS)
 
@@ -299,7 +279,7 @@ def tell_pairs(pairs: Pairs, left_ids: pa.StringArray, right_ids: pa.StringArray
 def tell_neighbors(neighbors: Neighbors, left_ids: pa.StringArray, right_ids: pa.StringArray) -> Iterator[pa.Table]:
     """Neighbours with the ids of the items and their ranks from 1, in parts."""
     rows, places = neighbors.code_NK.shape
-    rows_at_a_time = max(1, _ROWS_AT_A_TIME // max(1, places))
+    rows_at_a_time = max(1, ROWS_AT_A_TIME // max(1, places))
     for start in range(0, rows, rows_at_a_time):
         part = slice(start, start + rows_at_a_time)
         row_P, place_P = np.nonzero(neighbors.code_NK[part] >= 0)
@@ -307,13 +287,3 @@ def tell_neighbors(neighbors: Neighbors, left_ids: pa.StringArray, right_ids: pa
         others = right_ids.take(pa.array(neighbors.code_NK[part][row_P, place_P]))
         ranks, similarities = (place_P + 1).astype(np.int32), neighbors.similarity_NK[part][row_P, place_P]
         yield pa.table([ids, pa.array(ranks), others, pa.array(similarities)], schema=NEIGHBORS)
-
-
-def write_rows(scratch: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> str:
-    """Write a file of rows under a name of its own, so that a task that is run again disturbs nobody."""
-    files, folder = open_folder(scratch)
-    name = f"{uuid.uuid4().hex}.parquet"
-    with pq.ParquetWriter(f"{folder}/{name}", schema, filesystem=files, compression="lz4") as writer:
-        for part in parts:
-            writer.write_table(part.cast(schema), row_group_size=_ROWS_AT_A_TIME)
-    return f"{scratch}/{name}"

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kinfolk.similarity.shipping import receive, ship
+from kinfolk.tasks.shipping import receive, ship
 
 
 def test_what_is_shipped_comes_as_it_was_without_a_copy_of_its_arrays(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How a prepared join reaches every task: as a file that all workers of a machine map into their memory."""
+"""How what was prepared reaches every task: as a file that all workers of a machine map into their memory."""
 
 from __future__ import annotations
 
@@ -13,17 +13,10 @@ from typing import IO, Any
 
 from pyarrow import fs
 
-from kinfolk.tables.storage import open_filesystem
+from kinfolk.tasks.files import open_folder
 
 _ALIGNMENT = 64
 _LENGTH_BYTES = 8
-
-
-def open_folder(path: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a path or URI, and the folder in it, which is made where it is not."""
-    files, folder = open_filesystem(path)
-    files.create_dir(folder)
-    return files, folder
 
 
 def ship(thing: Any, folder: str) -> str:
