@@ -181,6 +181,7 @@ def put_all(root: str) -> None:
 def _itemset(items: list[str], count: int, names: dict[str, str]) -> Row:
     return {
         "itemset_id": json.dumps(items), "length": len(items), "basket_count": count, "support": count / 3,
+        "is_closed": True, "is_maximal": True, "is_generator": True,
         "items": items, "item_names": [names[i] for i in items],
     }  # fmt: skip
 
@@ -189,6 +190,7 @@ def _rule(rule: tuple[list[str], list[str], int, float, float | None], names: di
     antecedent, consequent, count, confidence, conviction = rule
     return {
         "antecedent_id": json.dumps(antecedent), "consequent_id": json.dumps(consequent), "basket_count": count,
+        "antecedent_count": round(count / confidence), "consequent_count": count, "baskets": 3,
         "support": count / 3, "confidence": confidence, "lift": 1 + confidence / 10, "leverage": 0.0123456,
         "conviction": conviction, "antecedent": antecedent, "consequent": consequent,
         "antecedent_names": [names[i] for i in antecedent], "consequent_names": [names[i] for i in consequent],

@@ -66,6 +66,7 @@ def _add_plan(commands: Any) -> None:
     meaning = "how many pairs, how long, how much memory"
     _look_up(jobs, "join", _plan_join, f"the plans of the join: {meaning}")
     _look_up(jobs, "match", _plan_match, f"the plans of the match of two sides: {meaning}")
+    _look_up(jobs, "mine", _plan_mine, "how many itemsets mining will find, and how much memory it needs")
 
 
 def _add_look_ups(commands: Any) -> None:
@@ -196,6 +197,23 @@ def _show_plan(options: argparse.Namespace, plan: PlanOfJoin) -> int:
         print(f"over its budget: {plan.excess}" if plan.excess else "within its budgets of pairs and memory")
     headers = ["plan", "pairs", "neighbours", "time", "memory", "tasks", "threads"]
     return _show(options, asdict(plan), rows, headers)
+
+
+def _plan_mine(options: argparse.Namespace) -> int:
+    from kinfolk.jobs.mine_plan import plan_mine
+    from kinfolk.similarity.forecast import format_bytes
+
+    settings = read_settings(options)
+    plan = plan_mine(settings)
+    told = plan.forecast
+    if not options.json:
+        print(
+            f"{told.baskets:,} baskets of {told.items:,} frequent items; frequent is what {told.least:,} of them hold"
+        )
+        print(f"at most {told.rules:,} rules to one item, and {format_bytes(told.bytes)} of memory")
+        print(f"over its budget: {plan.excess}" if plan.excess else "within its budget of itemsets")
+    rows = [[length, count] for length, count in enumerate(told.itemsets_L) if count]
+    return _show(options, asdict(plan), [*rows, ["all", told.itemsets]], ["items", "itemsets"])
 
 
 def _tables(options: argparse.Namespace) -> int:

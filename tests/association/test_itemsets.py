@@ -2,97 +2,129 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinfolk.association import kernel
-from kinfolk.association.baskets import encode_baskets
-from kinfolk.association.itemsets import ITEMSET_SCHEMA, mine_itemsets
-from kinfolk.association.oracle import find_itemsets, find_rules
-from kinfolk.association.rules import RULE_SCHEMA, derive_rules
+from kinfolk.association import kernel, rules
+from kinfolk.association.baskets import Baskets, encode_baskets
+from kinfolk.association.kernel import Limits, count_itemsets, search_itemsets
+from kinfolk.association.lattice import CLOSED, GENERATOR, MAXIMAL, Lattice, link_subsets, mark_sets
+from kinfolk.association.oracle import (
+    Itemset,
+    find_closed,
+    find_generators,
+    find_improvement,
+    find_itemsets,
+    find_maximal,
+    find_rules,
+)
+from kinfolk.association.rules import best_confidences, derive_rules, tell_improvements
 from kinfolk.association.thresholds import least_count
-from kinfolk.settings import AssociationSettings
-
-Line = tuple[str, str, str | None]
 
 ITEMS = "abcdehé\"\\'"
+UNLIMITED = 10**9
 
 
-@st.composite
-def lines_of_baskets(draw: st.DrawFn) -> list[Line]:
-    """Lines of up to 24 baskets in any order, crowded enough that large sets are frequent, some lines twice."""
-    count = draw(st.integers(0, 24))
-    baskets = draw(st.lists(st.sets(st.sampled_from(ITEMS), min_size=1), min_size=count, max_size=count))
-    lines = [(str(number), item, None) for number, basket in enumerate(baskets) for item in sorted(basket)]
-    twice = draw(st.lists(st.sampled_from(lines), max_size=5)) if lines else []
-    return draw(st.permutations(lines + twice))
+def encode(baskets: list[set[str]], least: int = 1, *, threads: int = 1) -> Baskets:
+    lists = pa.table({"items": pa.array([list(basket) for basket in baskets], pa.list_(pa.string()))})
+    return encode_baskets(lists, lambda _: least, threads=threads)
 
 
-def table_of(lines: list[Line]) -> pa.Table:
-    columns = [pa.array([line[place] for line in lines], pa.string()) for place in range(3)]
-    return pa.table(columns, names=["basket_id", "item_id", "item_name"])
+def mine(
+    baskets: list[set[str]], least: int, *, max_length: int = 64, most: int = UNLIMITED, threads: int = 1
+) -> tuple[Baskets, Lattice]:
+    encoded = encode(baskets, least, threads=threads)
+    return encoded, link_subsets(search_itemsets(encoded, Limits(least, max_length, most), threads=threads))
 
 
-def mine(lines: list[Line], **options: float) -> pa.Table:
-    return pa.Table.from_batches(mine_itemsets(table_of(lines), AssociationSettings(**options)), schema=ITEMSET_SCHEMA)
+def sets_of(baskets: Baskets, lattice: Lattice) -> list[Itemset]:
+    ids = baskets.item_ids.to_pylist()
+    return [
+        frozenset(ids[rank] for rank in lattice.item_J[start:stop])
+        for start, stop in zip(lattice.start_S, lattice.start_S[1:], strict=False)
+    ]
 
 
-def derive(itemsets: pa.Table, min_confidence: float) -> list[dict]:
-    return pa.Table.from_batches(derive_rules(itemsets, min_confidence), schema=RULE_SCHEMA).to_pylist()
-
-
-def group(lines: list[Line]) -> list[set[str]]:
-    baskets: dict[str, set[str]] = {}
-    for basket, item, _ in lines:
-        baskets.setdefault(basket, set()).add(item)
-    return list(baskets.values())
+def counted(baskets: Baskets, lattice: Lattice) -> dict[Itemset, int]:
+    sets = sets_of(baskets, lattice)
+    found = dict(zip(sets, lattice.count_S.tolist(), strict=True))
+    assert len(found) == len(sets), "each once"
+    return found
 
 
 @pytest.fixture(params=[False, True], ids=["roomy", "no room"])
 def _room(request: pytest.FixtureRequest) -> object:
     """Small data has to go through the same seams as large: arrays that have to grow again and again."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("_FIRST_SETS", "_FIRST_WORDS", "_FIRST_PLACES") if request.param else ():
-            patch.setattr(kernel, name, 1)
+        if request.param:
+            for name in ("_FIRST_SETS", "_FIRST_WORDS", "_FIRST_PLACES"):
+                patch.setattr(kernel, name, 1)
+            patch.setattr(rules, "_RULES_AT_A_TIME", 1)
         yield
+
+
+SOME_BASKETS = st.lists(st.sets(st.sampled_from(ITEMS)), max_size=24)
+"""Up to 24 baskets, crowded enough that large sets are frequent, some of them empty."""
 
 
 @pytest.mark.usefixtures("_room")
 @settings(max_examples=100, deadline=None)
-@given(
-    lines_of_baskets(),
-    st.sampled_from([0.05, 0.1, 0.3, 0.5, 1.0]),
-    st.sampled_from([1, 2, 3, 10]),
-    st.sampled_from([0, 0.5, 1]),
-)
-def test_itemsets_and_rules_equal_the_oracles(
-    lines: list[Line], min_support: float, max_length: int, min_confidence: float
+@given(SOME_BASKETS, st.integers(1, 8), st.sampled_from([1, 2, 3, 10]), st.sampled_from([1, 3]))
+def test_itemsets_and_their_subsets_equal_the_oracles(
+    baskets: list[set[str]], least: int, max_length: int, threads: int
 ) -> None:
-    baskets = group(lines)
-    mined = mine(lines, min_support=min_support, max_length=max_length)
-    expected = find_itemsets(baskets, least_count(min_support, len(baskets)), max_length)
-    rows = mined.to_pylist()
-    assert rows[0]["items"] == []
-    assert rows[0]["basket_count"] == len(baskets)
-    assert {frozenset(row["items"]): row["basket_count"] for row in rows[1:]} == expected
-    assert len(rows) == len(expected) + 1
-    assert all(row["items"] == sorted(row["items"]) == json.loads(row["itemset_id"]) for row in rows)
-    assert all(row["length"] == len(row["items"]) == len(row["item_names"]) for row in rows)
+    encoded, lattice = mine(baskets, least, max_length=max_length, threads=threads)
+    found = counted(encoded, lattice)
+    assert found == find_itemsets(baskets, least, max_length)
+    assert encoded.basket_count == len(baskets)
+    sets, ids = sets_of(encoded, lattice), encoded.item_ids.to_pylist()
+    for number, items in enumerate(sets):
+        for j in range(lattice.start_S[number], lattice.start_S[number + 1]):
+            subset = lattice.subset_J[j]
+            assert (sets[subset] if subset >= 0 else frozenset()) == items - {ids[lattice.item_J[j]]}
 
-    rules = derive(mined, min_confidence)
-    found = {(frozenset(rule["antecedent"]), rule["consequent"][0]): rule["confidence"] for rule in rules}
-    assert found == find_rules(expected, min_confidence)
-    assert len(found) == len(rules)
-    for rule in rules:
-        assert json.loads(rule["antecedent_id"]) == rule["antecedent"]
-        assert json.loads(rule["consequent_id"]) == rule["consequent"]
-        assert rule["basket_count"] == expected[frozenset(rule["antecedent"] + rule["consequent"])]
-        assert (rule["conviction"] is None) == (rule["confidence"] == 1)
+
+@settings(max_examples=100, deadline=None)
+@given(SOME_BASKETS, st.integers(1, 5))
+def test_closed_and_maximal_sets_and_generators_are_those_of_their_definitions(
+    baskets: list[set[str]], least: int
+) -> None:
+    encoded, lattice = mine(baskets, least)
+    marks_S, sets = mark_sets(lattice, encoded.basket_count), sets_of(encoded, lattice)
+    expected = find_itemsets(baskets, least, len(ITEMS))
+    definitions = {
+        CLOSED: find_closed(expected),
+        MAXIMAL: find_maximal(expected),
+        GENERATOR: find_generators(expected, len(baskets)),
+    }
+    for mark, wanted in definitions.items():
+        assert {items for items, marks in zip(sets, marks_S, strict=True) if marks & mark} == wanted
+
+
+@pytest.mark.usefixtures("_room")
+@settings(max_examples=40, deadline=None)
+@given(SOME_BASKETS, st.integers(2, 4), st.sampled_from([0, 0.5, 0.7, 1]), st.sampled_from([1, 2, 9]))
+def test_rules_and_their_improvement_equal_the_oracles(
+    baskets: list[set[str]], least: int, min_confidence: float, max_consequent: int
+) -> None:
+    encoded, lattice = mine(baskets, least)
+    sets, itemsets = sets_of(encoded, lattice), find_itemsets(baskets, least, len(ITEMS))
+    best_J = best_confidences(lattice, encoded.basket_count)
+    found = {}
+    for some in derive_rules(lattice, min_confidence, max_consequent=max_consequent):
+        for both, before, after, gain in zip(*some, tell_improvements(some, lattice, best_J), strict=True):
+            assert sets[both] == sets[before] | sets[after]
+            assert (sets[before], sets[after]) not in found, "each once"
+            found[sets[before], sets[after]] = lattice.count_S[both] / lattice.count_S[before]
+            if len(sets[after]) > 1:
+                assert np.isnan(gain)
+            else:
+                expected = find_improvement((sets[before], sets[after]), itemsets, len(baskets))
+                assert gain == pytest.approx(expected, abs=1e-12)
+    assert found == find_rules(itemsets, min_confidence, max_consequent)
 
 
 @pytest.mark.usefixtures("_room")
@@ -100,64 +132,53 @@ def test_itemsets_and_rules_equal_the_oracles(
 def test_many_baskets_and_members_equal_the_oracle(share: float) -> None:
     """Sets of baskets that take several words, and more members than the stack has places for at first."""
     random = np.random.default_rng(0)
-    baskets = random.random((500, 14)) < share
-    lines: list[Line] = [(str(basket), f"i{item}", None) for basket, item in np.argwhere(baskets)]
-    mined = mine(lines, min_support=0.02, max_length=20, max_itemsets=10**6).to_pylist()
-    expected = find_itemsets(group(lines), least_count(0.02, len(group(lines))), 20)
-    assert {frozenset(row["items"]): row["basket_count"] for row in mined[1:]} == expected
-    assert len(mined) == len(expected) + 1
+    baskets = [{f"i{item}" for item in np.flatnonzero(row)} for row in random.random((500, 14)) < share]
+    least = least_count(0.02, len(baskets))
+    assert counted(*mine(baskets, least)) == find_itemsets(baskets, least, 20)
 
 
-def test_a_wide_basket_among_many_narrow_ones() -> None:
-    lines: list[Line] = [("wide", f"i{n}", None) for n in range(2000)]
-    lines += [(f"b{n}", f"i{n % 4}", None) for n in range(200)]
-    mined = mine(lines, min_support=0.2).to_pylist()
-    assert {tuple(row["items"]): row["basket_count"] for row in mined[1:]} == {(f"i{n}",): 51 for n in range(4)}
+def test_classes_too_wide_for_a_table_of_their_pairs_equal_the_oracle() -> None:
+    random = np.random.default_rng(1)
+    baskets = [{f"i{item}" for item in np.flatnonzero(row)} for row in random.random((300, 12)) < 0.4]
+    with pytest.MonkeyPatch.context() as patch:
+        # Compiled functions keep the constants that they were compiled with.
+        patch.setattr(kernel, "_MOST_PAIRED", 3)
+        for name in ("_extend_classes", "_pair_members", "_project", "_extend"):
+            patch.setattr(kernel, name, getattr(kernel, name).py_func)
+        patch.setattr(kernel, "_intersect", kernel._intersect.py_func)
+        patch.setattr(kernel, "count_bits", lambda word: np.uint64(int(word).bit_count()))
+        found = counted(*mine(baskets[:80], 6))
+    assert found == find_itemsets(baskets[:80], 6, 12)
 
 
-def test_a_set_in_exactly_the_least_share_of_the_baskets_is_frequent() -> None:
-    lines: list[Line] = [(str(n), "always", None) for n in range(300)]
-    lines += [("1", "pair", None), ("2", "pair", None), ("3", "pair", None), ("4", "rare", None), ("5", "rare", None)]
-    ids = mine(lines, min_support=0.01)["itemset_id"].to_pylist()
-    assert ids == ["[]", '["pair"]', '["always"]', '["always","pair"]']
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_search_ends_soon_after_there_are_too_many(threads: int) -> None:
+    baskets = [set("abcdefgh")] * 2
+    assert len(mine(baskets, 1, most=255, threads=threads)[1].count_S) == 255
+    for most in (1, 8, 20, 254):
+        assert most < len(mine(baskets, 1, most=most, threads=threads)[1].count_S) <= 255
+    wide = [{f"i{n}" for n in range(40)}] * 2
+    assert len(mine(wide, 1, most=10_000, threads=threads)[1].count_S) < threads * 10_000 + 40
 
 
-def test_an_item_is_called_what_most_lines_call_it() -> None:
-    names = {"a": ["new", "old", "old", None, None, None], "b": ["z", "y"], "c": [None]}
-    lines: list[Line] = [(str(n), item, name) for item, given in names.items() for n, name in enumerate(given)]
-    encoded = encode_baskets(table_of(lines[::-1]), 0.01)
-    assert dict(zip(encoded.item_ids, encoded.item_names, strict=True)) == {"a": "old", "b": "y", "c": "c"}
+def test_nothing_is_found_in_no_baskets() -> None:
+    encoded, lattice = mine([], 1)
+    assert (encoded.basket_count, len(lattice.count_S)) == (0, 0)
+    assert list(derive_rules(lattice, 0)) == []
 
 
-def test_repeats_in_a_basket_count_once_but_for_names() -> None:
-    lines: list[Line] = [("1", "a", "x"), ("1", "a", "x"), ("2", "a", "w"), ("1", "b", None), ("2", "b", None)]
-    mined = mine(lines, min_support=0.5).to_pylist()
-    assert {row["itemset_id"]: row["basket_count"] for row in mined} == {
-        "[]": 2,
-        '["a"]': 2,
-        '["b"]': 2,
-        '["a","b"]': 2,
-    }
-    assert mined[-1]["item_names"] == ["x", "b"]
+def test_rules_to_all_but_one_item_of_a_large_set() -> None:
+    """As many rules as a set of twelve items has ways to be cut in two."""
+    _, lattice = mine([set("abcdefghijkl")] * 3, 1)
+    found = sum(len(some.both_Q) for some in derive_rules(lattice, 1.0, max_consequent=11))
+    assert found == 3**12 - 2 * 2**12 + 1
 
 
-def test_the_search_stops_one_above_the_budget() -> None:
-    lines: list[Line] = [(str(basket), item, None) for basket in range(2) for item in "abcdefgh"]
-    assert len(mine(lines, max_itemsets=255)) == 1 + 255
-    assert len(mine(lines, max_itemsets=254)) == 1 + 255
-    assert len(mine(lines, max_itemsets=20)) == 1 + 21
-
-
-def test_no_lines_leave_the_empty_set_of_no_baskets_and_no_rules() -> None:
-    mined = mine([])
-    assert mined.to_pylist() == [
-        {"itemset_id": "[]", "length": 0, "basket_count": 0, "items": [], "item_names": []},
-    ]
-    assert derive(mined, 0) == []
-
-
-def test_rows_do_not_depend_on_the_order_of_the_lines() -> None:
-    lines: list[Line] = [(str(n % 17), str(n * n % 13), f"name {n % 3}") for n in range(200)]
-    forward, backward = (mine(order, min_support=0.1).to_pylist() for order in (lines, lines[::-1]))
-    assert forward == backward
-    assert len(forward) > 30
+@settings(max_examples=50, deadline=None)
+@given(SOME_BASKETS, st.integers(1, 5), st.sampled_from([1, 2, 3, 10]), st.sampled_from([1, 2]))
+def test_sets_are_counted_without_being_kept(
+    baskets: list[set[str]], least: int, max_length: int, threads: int
+) -> None:
+    tally_L = count_itemsets(encode(baskets, least), Limits(least, max_length, UNLIMITED), threads=threads)
+    lengths = [len(items) for items in find_itemsets(baskets, least, max_length)]
+    assert tally_L.tolist() == np.bincount(np.array(lengths, int), minlength=max_length + 1).tolist()

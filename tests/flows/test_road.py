@@ -98,7 +98,7 @@ def plant(folder: Path) -> tuple[PlantedLake, Settings]:
 def flow(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Flow:
     planted, settings = plant(tmp_path_factory.mktemp("road"))
     flow = Flow(planted, settings, spark)
-    assert flow.run() == ["ingest", "clean", "featurize", "train", "embed", "join", "mine", "report"]
+    assert flow.run() == ["ingest", "clean", "featurize", "train", "embed", "join", "mine", "recommend", "report"]
     return flow
 
 
@@ -267,7 +267,7 @@ def test_spark_submit_runs_the_same_job_and_its_own_options_win(flow: Flow) -> N
     assert ended.returncode == 0, ended.stderr
     # spark-submit lets a Python program's two streams come out of one.
     assert "mine: done" in ended.stdout
-    assert flow.run() == ["mine", "report"]
+    assert flow.run() == ["mine", "recommend", "report"]
 
 
 def command(settings: Settings, job: str) -> list[str]:

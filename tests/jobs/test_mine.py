@@ -13,9 +13,10 @@ from deltalake import write_deltalake
 
 from kinfolk.errors import DataError
 from kinfolk.jobs.mine import JOB
+from kinfolk.jobs.mine_plan import plan_mine
 from kinfolk.run import run_job
 from kinfolk.settings import Settings
-from kinfolk.tables.catalog import ASSOCIATION_RULES, CLEAN_EVENTS, FREQUENT_ITEMSETS
+from kinfolk.tables.catalog import ASSOCIATION_RULES, CLEAN_EVENTS, FREQUENT_ITEMSETS, RULE_CHANGES
 from kinfolk.tables.lake import Lake
 
 if TYPE_CHECKING:
@@ -80,3 +81,45 @@ def test_too_many_itemsets_leave_the_tables_as_they_were(
     with pytest.raises(DataError, match="more than 1 itemsets"):
         run_job(JOB, make_settings(association={"max_itemsets": 1}), run_date=TODAY, spark=spark)
     assert versions(lake) == stood
+
+
+def test_each_run_tells_what_became_of_the_rules(
+    spark: SparkSession, lake: str, make_settings: Callable[..., Settings]
+) -> None:
+    settings = make_settings(association={"min_support": 0.01, "min_confidence": 0.3}, limits={"max_deleted_share": 1})
+    first = [(str(basket), item) for basket in range(200) for item in ("a", "b" if basket % 2 else "c")]
+    put_events(lake, first)
+    assert run_job(JOB, settings, run_date=TODAY, spark=spark).status == "succeeded"
+    assert Lake(lake).snapshot(RULE_CHANGES).rows == 0
+
+    # From now on whoever buys a buys b as well, and d comes with c.
+    later = [(str(basket), item) for basket in range(200, 300) for item in "ab"]
+    put_events(lake, first + later + [(str(basket), "d") for basket in range(0, 20, 2)])
+    assert run_job(JOB, settings, run_date=TODAY, spark=spark).status == "succeeded"
+    rows = Lake(lake).read(RULE_CHANGES).to_pylist()
+    told = {(row["antecedent_names"][0], row["consequent_names"][0], len(row["antecedent_names"])): row for row in rows}
+    assert told["A", "B", 1]["change"] == "changed"
+    assert (told["A", "B", 1]["confidence_before"], told["A", "B", 1]["confidence_after"]) == (0.5, 200 / 300)
+    assert told["D", "C", 1]["change"] == "appeared"
+    assert ("B", "A", 1) not in told, "always was and is sure"
+
+    put_events(lake, first)
+    assert run_job(JOB, settings, run_date=TODAY, spark=spark).status == "succeeded"
+    vanished = [row for row in Lake(lake).read(RULE_CHANGES).to_pylist() if row["change"] == "vanished"]
+    assert ("D",) in {tuple(row["antecedent_names"]) for row in vanished}
+
+
+def test_the_plan_tells_what_the_job_finds(
+    spark: SparkSession, lake: str, make_settings: Callable[..., Settings]
+) -> None:
+    put_events(lake, [(str(basket), item) for basket in range(4) for item in "abcd"[: basket + 1]])
+    settings = make_settings(association={"min_support": 0.25})
+    plan = plan_mine(settings)
+    assert plan.excess is None
+    assert (plan.forecast.baskets, plan.forecast.items, plan.forecast.least) == (4, 4, 1)
+    assert run_job(JOB, settings, run_date=TODAY, spark=spark).status == "succeeded"
+    assert plan.forecast.itemsets == Lake(lake).snapshot(FREQUENT_ITEMSETS).rows == 15
+    assert Lake(lake).snapshot(ASSOCIATION_RULES).rows <= plan.forecast.rules == 4 * 2**3 - 4
+    cut = plan_mine(make_settings(association={"min_support": 0.25, "max_itemsets": 5}))
+    assert cut.excess is not None
+    assert "association.max_itemsets allows no more" in cut.excess

@@ -225,6 +225,7 @@ def test_rules_come_strongest_first(lake: str) -> None:
     dice = random.Random(0)
     rules = [
         {"antecedent_id": f'["a{n}"]', "consequent_id": '["b"]', "basket_count": n, "support": 0.1, "confidence": 0.5,
+         "antecedent_count": 2 * n, "consequent_count": 50, "baskets": 400,
          "lift": dice.uniform(1, 9), "leverage": 0.0, "conviction": None, "antecedent": [f"a{n}"], "consequent": ["b"],
          "antecedent_names": [f"A{n}"], "consequent_names": ["B"]}
         for n in range(40)

@@ -54,6 +54,9 @@ def rule(left: dict[str, str], right: dict[str, str], lift: float, confidence: f
         "antecedent_id": str(list(left)),
         "consequent_id": str(list(right)),
         "basket_count": 7,
+        "antecedent_count": 14,
+        "consequent_count": 20,
+        "baskets": 70,
         "support": 0.1,
         "confidence": confidence,
         "lift": lift,
@@ -77,11 +80,13 @@ def stocked(lake: str) -> Lake:
     near = [("a", 1, "c", 0.9), ("a", 2, "d'", 0.4), ("c", 1, "a", 0.9), ("d'", 1, "a", 0.4)]
     names = ("item_id", "rank", "neighbor_id", "similarity")
     put(stock, ITEM_NEIGHBORS, *(dict(zip(names, row, strict=True)) for row in near))
+    marks = dict.fromkeys(("is_closed", "is_maximal", "is_generator"), True)
     singles = [
-        {"itemset_id": str(i), "length": 1, "basket_count": 9, "support": 0.2, "items": [i], "item_names": [n]}
+        marks | {"itemset_id": str(i), "length": 1, "basket_count": 9, "support": 0.2, "items": [i], "item_names": [n]}
         for i, n in (TEA | CUP | JAM | {"x9": "Lonely soap"}).items()
     ]
-    put(stock, FREQUENT_ITEMSETS, *singles, singles[0] | {"length": 2, "items": ["t'1", "j1"]})
+    pair = {"length": 2, "items": ["t'1", "j1"], "item_names": ["Green TEA", "Jam"]}
+    put(stock, FREQUENT_ITEMSETS, *singles, singles[0] | pair)
     rules = [rule(TEA, CUP, 2.0), rule(CUP, TEA, 2.0, 0.8), rule(JAM, CUP, 3.0), rule(TEA | JAM, CUP, 5.0)]
     put(stock, ASSOCIATION_RULES, *rules)
     return stock

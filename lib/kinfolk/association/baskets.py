@@ -1,97 +1,375 @@
-"""Lines of baskets, in any order and with repeats, as sorted integer arrays."""
+"""Baskets, as a table of lines or of lists, as sorted integer arrays.
+
+Items are told apart part by part, as tables come in parts, and by as many threads as there are; only the distinct items
+of the parts are brought together.
+
+Shape suffixes: B baskets of a part, E entries of baskets, I distinct items of a part, R ranks, P parts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from kinfolk.association.thresholds import least_count
+from kinfolk.errors import DataError
+from kinfolk.kernels.bits import trailing_zeros
+from kinfolk.kernels.compiling import Whole, kernel
 
-Integers = npt.NDArray[np.integer]
+END = -1
+"""What stands behind each basket."""
+LISTS = "items"
+"""The column of a table of lists."""
+
+_MOST_POSITIONS = 1 << 32
+_NARROW = 1 << 16
+"""Whole numbers that lie so near each other are told apart without a look at them."""
+_LONG = 48
+"""Items of a basket above which its ranks are marked in a row of bits rather than put in order one by one."""
+
+Integers = NDArray[np.int64]
+Codes = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Baskets:
     """Baskets reduced to their frequent items, which are named by rank: 0 is the rarest, ties in order of id.
 
-    Ranks that ascend by frequency keep the branches of the search small. `ranks` holds the baskets one after another,
-    each ascending and without repeats; `ends[e]` is the position after the last entry of the basket of entry e.
-    `item_ids`, `item_names` and `item_counts` are indexed by rank; `basket_count` counts every basket, also those left
-    without a frequent item.
+    Ranks that ascend by frequency keep the branches of a search small. `rank_E` holds the ranks of each basket in
+    ascending order, and `END` behind them. Baskets with fewer than two frequent items say nothing of sets and are left
+    out. Where rank r stands in `rank_E` say `position_E[first_R[r]:first_R[r + 1]]`, in ascending order.
+
+    `item_ids`, `item_names` and `count_R`, the number of baskets with an item, are indexed by rank. `basket_count`
+    counts all baskets.
     """
 
-    ranks: Integers
-    ends: Integers
-    item_ids: list[str]
-    item_names: list[str]
-    item_counts: Integers
+    rank_E: Codes
+    position_E: NDArray[np.uint32]
+    first_R: Integers
+    count_R: Integers
+    item_ids: pa.Array
+    item_names: pa.Array
     basket_count: int
 
 
-def encode_baskets(lines: pa.Table, min_support: float) -> Baskets:
-    """Group lines (basket_id, item_id, item_name), keep the items that at least `min_support` of the baskets hold.
+class _Part(NamedTuple):
+    """Baskets of a part of the input: the items of basket b are `code_E[start_B[b]:start_B[b + 1]]`, -1 for none.
 
-    An item that a basket names twice counts once. An item is called what most of its lines call it, ties by the name
-    that sorts first, and by its id where no line has a name.
+    `ids` are the items by code; a code may have no entry.
     """
-    basket_of_line, basket_ids = _encode(lines["basket_id"])
-    item_of_line, item_ids = _encode(lines["item_id"])
-    entries = _sorted_unique(basket_of_line.astype(np.int64) * max(1, len(item_ids)) + item_of_line)
-    basket_of_entry, item_of_entry = np.divmod(entries, max(1, len(item_ids)))
-    counts = np.bincount(item_of_entry, minlength=len(item_ids))
-    least = least_count(min_support, len(basket_ids))
-    frequent = [int(item) for item in np.flatnonzero(counts >= least)]
-    frequent.sort(key=lambda item: (counts[item], item_ids[item]))
-    ranks, ends = _rank_entries(basket_of_entry, item_of_entry, frequent, len(item_ids))
-    return Baskets(
-        ranks=ranks,
-        ends=ends,
-        item_ids=[item_ids[item] for item in frequent],
-        item_names=_name_items(item_of_line, lines["item_name"], frequent, item_ids),
-        item_counts=counts[frequent],
-        basket_count=len(basket_ids),
-    )
+
+    code_E: Codes
+    start_B: Integers
+    ids: pa.Array
 
 
-def _encode(column: pa.ChunkedArray) -> tuple[Integers, list[str]]:
-    """Number the distinct strings of a column: (number of each row, the strings)."""
-    encoded = pc.dictionary_encode(column).combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):
-        return np.empty(0, dtype=np.int32), []
-    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+class _Counted(NamedTuple):
+    """Stretches of the parts for each thread, what item each code of a part is, the items, and their baskets."""
+
+    stretches: list[list[_Part]]
+    item_PI: list[Codes]
+    ids: pa.Array
+    count_I: Integers
+    basket_count: int
 
 
-def _sorted_unique(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    values.sort()
-    is_first = np.ones(len(values), dtype=bool)
-    np.not_equal(values[1:], values[:-1], out=is_first[1:])
-    return values[is_first]
+def encode_baskets(
+    table: pa.Table, least: Callable[[int], int], *, excluded: Sequence[str] = (), threads: int = 1
+) -> Baskets:
+    """Keep the items that enough baskets hold: `least` of the number of baskets.
+
+    A table of lists has a basket in each row of its column `items`; an empty list is a basket too, a null is none. A
+    table of lines has `basket_id`, `item_id` and, if names are known, `item_name`; its baskets have one item or more.
+    An item that a basket names twice counts once; a null is no item. An item is called what most of its lines call it,
+    ties by the name that sorts first, and by its id where no line has a name.
+
+    Raises DataError where one process cannot number so many entries.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        counted = _count_parts(table, pool, threads)
+        frequent = _rank_items(counted, least(counted.basket_count), excluded)
+        ids = counted.ids.take(pa.array(frequent))
+        rank_I = np.full(len(counted.ids), END, np.int32)
+        rank_I[frequent] = np.arange(len(frequent), dtype=np.int32)
+        packed = _pack(counted, rank_I, len(frequent), pool)
+    names = ids.cast(pa.string())
+    if "item_name" in table.column_names:
+        names = _name_items(table["item_id"], table["item_name"], ids)
+    return Baskets(*packed, counted.count_I[frequent], ids, names, counted.basket_count)
 
 
-def _rank_entries(
-    baskets: npt.NDArray[np.int64], items: npt.NDArray[np.int64], frequent: list[int], item_count: int
-) -> tuple[Integers, Integers]:
-    """Replace items by ranks, leave infrequent ones out, and sort each basket: (ranks, end of each entry's basket)."""
-    rank_of = np.full(item_count, -1, dtype=np.int64)
-    rank_of[frequent] = np.arange(len(frequent))
-    ranks = rank_of[items]
-    kept = ranks >= 0
-    entries = baskets[kept] * max(1, len(frequent)) + ranks[kept]
-    entries.sort()
-    baskets, ranks = np.divmod(entries, max(1, len(frequent)))
-    sizes = np.bincount(baskets)
-    ends = np.repeat(np.cumsum(sizes), sizes)
-    return ranks.astype(np.int32), ends
+def encode_known(table: pa.Table, known: Baskets, *, threads: int = 1) -> Baskets:
+    """Reduce other baskets to the items of known ones, named by the same ranks."""
+    with ThreadPoolExecutor(threads) as pool:
+        counted = _count_parts(table, pool, threads)
+        rank_I = pc.index_in(counted.ids, known.item_ids).fill_null(END).to_numpy()
+        packed = _pack(counted, rank_I, len(known.item_ids), pool)
+    count_R = np.zeros(len(known.item_ids), np.int64)
+    count_R[rank_I[rank_I >= 0]] = counted.count_I[rank_I >= 0]
+    return Baskets(*packed, count_R, known.item_ids, known.item_names, counted.basket_count)
 
 
-def _name_items(items: Integers, names: pa.ChunkedArray, frequent: list[int], item_ids: list[str]) -> list[str]:
-    lines = pa.table({"item": pa.array(items), "name": names}).filter(pc.field("name").is_valid())
-    tally = lines.group_by(["item", "name"]).aggregate([([], "count_all")])
-    # Of several rows with one key a mapping keeps the last: the commonest name, and of equals the first by name.
-    tally = tally.sort_by([("item", "ascending"), ("count_all", "ascending"), ("name", "descending")])
-    name_of = dict(zip(tally["item"].to_pylist(), tally["name"].to_pylist(), strict=True))
-    return [name_of.get(item, item_ids[item]) for item in frequent]
+def _count_parts(table: pa.Table, pool: ThreadPoolExecutor, threads: int) -> _Counted:
+    if LISTS in table.column_names:
+        parts = list(pool.map(_read_lists, _chunks(table[LISTS])))
+    else:
+        parts = [_group_lines(table["basket_id"], table["item_id"])]
+    parts = parts or [_Part(np.empty(0, np.int32), np.zeros(1, np.int64), pa.nulls(0, pa.string()))]
+    ids = pa.chunked_array([part.ids for part in parts]).unique()
+    item_PI = [pc.index_in(part.ids, ids).to_numpy() for part in parts]
+    # Each thread has a stretch of every part.
+    stretches = [[_stretch(part, thread, threads) for part in parts] for thread in range(threads)]
+    count_I = np.zeros(len(ids), np.int64)
+    for some_I in pool.map(partial(_count_items, item_PI=item_PI, items=len(ids)), stretches):
+        count_I += some_I
+    return _Counted(stretches, item_PI, ids, count_I, sum(len(part.start_B) - 1 for part in parts))
+
+
+def _chunks(column: pa.ChunkedArray) -> list[Any]:
+    return [chunk for chunk in column.chunks if len(chunk)]
+
+
+def _fixed(values: Any) -> Any:
+    """The same array, not to be written: kernels are compiled for such ones, as those that Arrow gives are."""
+    values = values.view()
+    values.flags.writeable = False
+    return values
+
+
+def _read_lists(lists: Any) -> _Part:
+    if lists.null_count:
+        lists = lists.drop_null()
+    code_E, ids = _tell_apart(lists.values)
+    return _Part(code_E, _fixed(lists.offsets.to_numpy().astype(np.int64)), ids)
+
+
+def _group_lines(basket_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> _Part:
+    """Put the lines of each basket beside each other."""
+    is_basket = pc.is_valid(basket_ids)
+    if not pc.all(is_basket, min_count=0).as_py():
+        basket_ids, item_ids = basket_ids.filter(is_basket), item_ids.filter(is_basket)
+    basket_E, baskets = _tell_apart(_whole(basket_ids))
+    code_E, ids = _tell_apart(_whole(item_ids))
+    start_B = np.zeros(len(baskets) + 1, np.int64)
+    start_B[1:] = np.cumsum(np.bincount(basket_E, minlength=len(baskets)))
+    if np.any(basket_E[1:] < basket_E[:-1]):
+        grouped = np.empty(len(code_E), np.int32)
+        _group(basket_E, code_E, start_B[:-1].copy(), grouped)
+        code_E = _fixed(grouped)
+    if np.any(start_B[1:] == start_B[:-1]):
+        # Numbers between those of baskets are none.
+        start_B = np.concatenate([start_B[:1], start_B[1:][start_B[1:] > start_B[:-1]]])
+    return _Part(code_E, _fixed(start_B), ids)
+
+
+def _whole(column: pa.ChunkedArray) -> Any:
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def _tell_apart(values: Any) -> tuple[Codes, Any]:
+    """Number the values: (the number of each, -1 for null; the value of each number)."""
+    if pa.types.is_integer(values.type) and len(values) and not values.null_count:
+        low, high = pc.min_max(values).as_py().values()
+        low = 0 if 0 <= low < _NARROW else low
+        if high - low < max(_NARROW, len(values)):
+            code_E = values.to_numpy()
+            code_E = (code_E - low if low else code_E).astype(np.int32, copy=False)
+            return _fixed(code_E), pa.array(np.arange(low, high + 1), values.type)
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    indices = encoded.indices.cast(pa.int32())
+    indices = indices.fill_null(END) if indices.null_count else indices
+    return _fixed(indices.to_numpy()), encoded.dictionary
+
+
+def _stretch(part: _Part, number: int, count: int) -> _Part:
+    """One of so many stretches of a part."""
+    baskets = len(part.start_B) - 1
+    first, stop = baskets * number // count, baskets * (number + 1) // count
+    return part._replace(start_B=part.start_B[first : stop + 1])
+
+
+def _count_items(stretches: list[_Part], item_PI: list[Codes], items: int) -> Integers:
+    """The baskets that hold each item."""
+    count_I = np.zeros(items, np.int64)
+    for part, item_I in zip(stretches, item_PI, strict=True):
+        counted = np.zeros(len(part.ids), np.int64)
+        _count(part.code_E, part.start_B, np.full(len(part.ids), -1), counted)
+        count_I[item_I] += counted
+    return count_I
+
+
+def _rank_items(counted: _Counted, least: int, excluded: Sequence[str]) -> Integers:
+    """The frequent items in order of rank."""
+    ids, count_I = counted.ids, counted.count_I
+    is_wanted = count_I >= least
+    if excluded:
+        is_wanted &= ~pc.is_in(ids.cast(pa.string()), pa.array(excluded, pa.string())).to_numpy(zero_copy_only=False)
+    frequent = np.flatnonzero(is_wanted)
+    place = np.empty(len(frequent), np.int64)
+    place[pc.array_sort_indices(ids.take(pa.array(frequent))).to_numpy()] = np.arange(len(frequent))
+    return frequent[np.lexsort((place, count_I[frequent]))]
+
+
+def _name_items(item_ids: pa.ChunkedArray, names: pa.ChunkedArray, frequent: pa.Array) -> pa.Array:
+    rank_E = pc.index_in(item_ids, frequent)
+    lines = pa.table({"rank": rank_E, "name": names}).filter(pc.field("name").is_valid() & pc.field("rank").is_valid())
+    tally = lines.group_by(["rank", "name"]).aggregate([([], "count_all")])
+    tally = tally.sort_by([("rank", "ascending"), ("count_all", "descending"), ("name", "ascending")])
+    # The first of several places of a rank is that of the commonest name.
+    place = pc.index_in(pa.array(np.arange(len(frequent), dtype=np.int32)), tally["rank"].combine_chunks())
+    return pc.coalesce(_whole(tally["name"]).take(place), frequent.cast(pa.string()))
+
+
+def _pack(
+    counted: _Counted, rank_I: Codes, ranks: int, pool: ThreadPoolExecutor
+) -> tuple[Codes, NDArray[np.uint32], Integers]:
+    """Write the ranks of all baskets, and where each rank stands."""
+    stretches = counted.stretches
+    rank_PI = [_fixed(rank_I[item_I]) for item_I in counted.item_PI]
+    rooms = [[_room(part) for part in parts] for parts in stretches]
+    size = sum(map(sum, rooms))
+    if size > _MOST_POSITIONS:
+        raise DataError(
+            f"{size:,} entries of baskets are more than the {_MOST_POSITIONS:,} that one task can number; let several "
+            "tasks share them, with a lower association.one_task_entries"
+        )
+    # Rooms are as large as they may have to be; what is never written takes no memory.
+    rank_E = np.empty(size, np.int32)
+    starts = np.cumsum([0, *(sum(room) for room in rooms)])
+
+    def write(thread: int) -> tuple[Integers, list[tuple[int, int]]]:
+        return _write_ranks(stretches[thread], rank_PI, rooms[thread], int(starts[thread]), rank_E, ranks)
+
+    written = list(pool.map(write, range(len(stretches))))
+    counts = [count_R for count_R, _ in written]
+    first_R = np.zeros(ranks + 1, np.int64)
+    first_R[1:] = np.cumsum(sum(counts))
+    position_E = np.empty(int(first_R[-1]), np.uint32)
+
+    def index(thread: int) -> None:
+        next_R = first_R[:-1] + sum(counts[:thread], np.zeros(ranks, np.int64))
+        for start, stop in written[thread][1]:
+            _index(rank_E, start, stop, next_R, position_E)
+
+    list(pool.map(index, range(len(stretches))))
+    return rank_E, position_E, first_R
+
+
+def _room(part: _Part) -> int:
+    """Most places that the baskets of a part take."""
+    return int(part.start_B[-1] - part.start_B[0]) + len(part.start_B) - 1
+
+
+def _write_ranks(
+    parts: list[_Part], rank_PI: list[Codes], rooms: list[int], start: int, rank_E: Codes, ranks: int
+) -> tuple[Integers, list[tuple[int, int]]]:
+    """Write parts, each into its room: how often each rank was written, and from where to where each part."""
+    target = _Target(rank_E, np.zeros(ranks, np.int64), np.zeros(ranks // 64 + 1, np.uint64))
+    written = []
+    for part, rank_I, room in zip(parts, rank_PI, rooms, strict=True):
+        stop = int(_write_part(part.code_E, part.start_B, rank_I, target, start))
+        written.append((start, stop))
+        start += room
+    return target.count_R, written
+
+
+@kernel
+def _group(basket_E: Codes, code_E: Codes, next_B: Integers, grouped_E: Codes) -> None:
+    for e in range(len(basket_E)):
+        basket = basket_E[e]
+        grouped_E[next_B[basket]] = code_E[e]
+        next_B[basket] += 1
+
+
+@kernel
+def _count(code_E: Codes, start_B: Integers, last_I: Integers, count_I: Integers) -> None:
+    """Count the baskets of each item; `last_I` is the last basket that held it, -1 at first."""
+    for basket in range(len(start_B) - 1):
+        for e in range(start_B[basket], start_B[basket + 1]):
+            code = code_E[e]
+            if code >= 0 and last_I[code] != basket:
+                last_I[code] = basket
+                count_I[code] += 1
+
+
+class _Target(NamedTuple):
+    """Where ranks are written, how often each was; and a row of bits, one for each rank, all 0 between baskets."""
+
+    rank_E: Codes
+    count_R: Integers
+    marked_W: NDArray[np.uint64]
+
+
+@kernel
+def _write_part(code_E: Codes, start_B: Integers, rank_I: Codes, target: _Target, position: Whole) -> Whole:
+    """Write the ranks of each basket with two or more, without repeats; returns where the last one ends."""
+    rank_E, count_R, _ = target
+    for basket in range(len(start_B) - 1):
+        start, stop = start_B[basket], start_B[basket + 1]
+        if stop - start > _LONG:
+            end = _write_long(code_E, start, stop, rank_I, target, position)
+        else:
+            end = _write_short(code_E, start, stop, rank_I, rank_E, position)
+        if end - position >= 2:
+            for p in range(position, end):
+                count_R[rank_E[p]] += 1
+            rank_E[end] = END
+            position = end + 1
+    return position
+
+
+@kernel
+def _write_short(code_E: Codes, start: Whole, stop: Whole, rank_I: Codes, rank_E: Codes, first: Whole) -> Whole:
+    """Write a basket, each rank behind those that are lower; returns where it ends."""
+    end = first
+    for e in range(start, stop):
+        rank = rank_I[code_E[e]] if code_E[e] >= 0 else END
+        if rank < 0:
+            continue
+        place = end
+        while place > first and rank_E[place - 1] > rank:
+            place -= 1
+        if place > first and rank_E[place - 1] == rank:
+            continue
+        for p in range(end, place, -1):
+            rank_E[p] = rank_E[p - 1]
+        rank_E[place] = rank
+        end += 1
+    return end
+
+
+@kernel
+def _write_long(code_E: Codes, start: Whole, stop: Whole, rank_I: Codes, target: _Target, first: Whole) -> Whole:
+    """Write a basket by a bit for each rank; returns where it ends."""
+    rank_E, _, marked_W = target
+    for e in range(start, stop):
+        rank = rank_I[code_E[e]] if code_E[e] >= 0 else END
+        if rank >= 0:
+            marked_W[rank >> 6] |= np.uint64(1) << np.uint64(rank & 63)
+    end = first
+    for word in range(len(marked_W)):
+        bits = marked_W[word]
+        marked_W[word] = np.uint64(0)
+        while bits:
+            rank_E[end] = word * 64 + np.int64(trailing_zeros(bits))
+            bits &= bits - np.uint64(1)
+            end += 1
+    return end
+
+
+@kernel
+def _index(rank_E: Codes, start: Whole, stop: Whole, next_R: Integers, position_E: NDArray[np.uint32]) -> None:
+    """Write where ranks stand; `next_R` is where those of each rank go."""
+    for position in range(start, stop):
+        rank = rank_E[position]
+        if rank >= 0:
+            position_E[next_R[rank]] = position
+            next_R[rank] += 1

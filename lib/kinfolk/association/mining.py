@@ -1,93 +1,221 @@
-"""Mining on Spark: the events go to one Python task, which groups, searches and derives."""
+"""Mining on Spark: baskets go to one Python task, which searches, derives, and leaves the tables as files."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import StructType
 
-from kinfolk.association.itemsets import ITEMSET_SCHEMA, mine_itemsets
-from kinfolk.association.rules import RULE_SCHEMA, derive_rules
+from kinfolk.association.baskets import LISTS
+from kinfolk.association.changes import Known
+from kinfolk.association.evidence import STRATUM
+from kinfolk.association.measures import MEASURES
+from kinfolk.association.task import Report, mine_all, mine_changes
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import AssociationSettings
+from kinfolk.tables.scans import find_scans, read_frame
+from kinfolk.tasks.files import open_folder
+from kinfolk.tasks.machines import count_cores, open_scratch
+from kinfolk.tasks.reports import run_tasks
 
-_LINE_SCHEMA = pa.schema([(name, pa.string()) for name in ("basket_id", "item_id", "item_name")])
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+_LINES = ("basket_id", "item_id", "item_name")
+_PERIODS = {"year": "yyyy", "quarter": "yyyy'Q'Q", "month": "yyyy-MM", "weekday": "EEEE", "hour": "HH"}
+"""Periods of a time, and how they are written."""
+
+
+@dataclass(frozen=True)
+class MiningState:
+    """What a run leaves for the next one: known itemsets, as rows of `changes.STATE`, of so many baskets.
+
+    They are all that at least `border` of them hold.
+    """
+
+    known: DataFrame
+    basket_count: int
+    border: int
 
 
 @dataclass(frozen=True)
 class MiningResult:
-    """Itemsets and rules as frames with the content of their tables, and what was counted on the way."""
+    """Itemsets and rules as frames with the content of their tables, and what was counted on the way.
+
+    `state` is None unless `settings.margin` asks for one. The frames read files that `close` removes.
+    """
 
     itemsets: DataFrame
     rules: DataFrame
-    basket_count: int
-    itemset_count: int
+    state: MiningState | None
+    report: Report
+    close: Callable[[], None]
 
 
-def mine_baskets(events: DataFrame, settings: AssociationSettings, *, until: dt.date | None = None) -> MiningResult:
+def mine_baskets(
+    baskets: DataFrame,
+    settings: AssociationSettings,
+    *,
+    until: dt.date | None = None,
+    scratch: str | None = None,
+) -> MiningResult:
     """Find every frequent itemset of the baskets, and the rules that are confident enough.
 
-    `events` has basket_id, item_id, item_name and, where `settings.window_days` is set, event_time; the window ends
-    with the day `until`, UTC. Events without a basket or an item are left out, in a window also those without a time.
-    One Spark task holds all events, some 150 bytes each; another, for the rules, all itemsets, some 500 bytes each.
+    `baskets` has either a basket in each row, with its items in an array `items`, or an item in each row: basket_id,
+    item_id, item_name if names are known and, where `settings.window_days` is set, event_time. The window ends with the
+    day `until`, UTC. An empty array is a basket; an array that is null is none. Rows without a basket or an item are
+    left out, in a window also those without a time. `scratch` is a folder that the driver and all executors reach, for
+    results on their way; on one machine a temporary one serves.
 
-    Raises SettingsError for a window without an end, DataError where there are more than `max_itemsets` sets and where
-    no event of a window has a time.
+    Raises SettingsError for a measure that there is not and for a window without an end; DataError where there are more
+    itemsets or rules than the settings allow, and where no row of a window has a time.
     """
-    lines = _select_lines(events, settings.window_days, until)
-    found = _mine(lines, settings)
-    counted = found.agg(F.count("*"), F.max(F.when(F.col("length") == 0, F.col("basket_count")))).collect()[0]
-    itemset_count, basket_count = max(0, counted[0] - 1), counted[1] or 0
-    if itemset_count > settings.max_itemsets:
-        raise DataError(
-            f"more than {settings.max_itemsets} itemsets are found in at least {settings.min_support:g} of "
-            f"{basket_count} baskets; raise association.min_support, lower association.max_length, or allow more with "
-            "association.max_itemsets"
+    _check_measures(settings)
+    rows = _select_rows(baskets, settings, until)
+    folder, remove = open_scratch(baskets.sparkSession, scratch, name="mine")
+    try:
+        report = _mine(rows, settings, folder)
+        if not report.basket_count and settings.window_days is not None:
+            _require_times(baskets)
+        return _gather(baskets.sparkSession, report, remove)
+    except BaseException:
+        remove()
+        raise
+
+
+def update_baskets(
+    state: MiningState,
+    came: DataFrame,
+    went: DataFrame | None,
+    settings: AssociationSettings,
+    *,
+    scratch: str | None = None,
+) -> MiningResult | None:
+    """What `mine_baskets` finds after some baskets came and others went, without a look at the rest.
+
+    Both are given as it takes them, baskets as a whole: a basket that changed went and came. The settings have to be
+    those that left the state. None where all baskets have to be mined again: where a set might be frequent now that was
+    not known. It is the driver that counts: what changes in a night is little beside what stands.
+
+    Raises SettingsError where baskets are held out or checked for a confounder, which takes all of them.
+    """
+    if settings.holdout_share or settings.confounder is not None or settings.top_itemsets or settings.raises_support:
+        raise SettingsError(
+            "association.holdout_share, confounder, top_itemsets and raises_support need all baskets: mine them all, "
+            "or leave these out"
         )
-    if not basket_count and settings.window_days is not None:
-        _require_times(events)
-    return MiningResult(_describe(found, basket_count), _derive(found, settings), basket_count, itemset_count)
+    _check_measures(settings)
+    spark = state.known.sparkSession
+    threads = settings.threads or count_cores(spark)
+    changed = [_select_rows(frame, settings, None) for frame in (came, came.limit(0) if went is None else went)]
+    id_type = _arrow_schema(changed[0]).field(0).type.value_type if LISTS in changed[0].columns else pa.string()
+    rows = read_frame(state.known, threads=threads)
+    known = Known.from_table(rows, basket_count=state.basket_count, border=state.border, id_type=id_type)
+    folder, remove = open_scratch(spark, scratch, name="mine")
+    try:
+        report = mine_changes(
+            known,
+            lambda: tuple(read_frame(frame, threads=threads) for frame in changed),
+            settings,
+            threads=threads,
+            scratch=folder,
+        )
+        if report is not None:
+            return _gather(spark, report, remove)
+    except BaseException:
+        remove()
+        raise
+    remove()
+    return None
 
 
-def _select_lines(events: DataFrame, window_days: int | None, until: dt.date | None) -> DataFrame:
-    if window_days is not None:
+def _gather(spark: SparkSession, report: Report, remove: Callable[[], None]) -> MiningResult:
+    frames = {kind: _read(spark, file) for kind, file in report.files.items()}
+    state = MiningState(frames["known"], report.basket_count, report.border) if "known" in frames else None
+    return MiningResult(frames["itemsets"], frames["rules"], state, report, remove)
+
+
+def _check_measures(settings: AssociationSettings) -> None:
+    unknown = sorted(set(settings.min_measures) - set(MEASURES))
+    if unknown:
+        raise SettingsError(
+            f"association.min_measures names {', '.join(unknown)}; the measures are {', '.join(sorted(MEASURES))}"
+        )
+
+
+def _select_rows(baskets: DataFrame, settings: AssociationSettings, until: dt.date | None) -> DataFrame:
+    if settings.window_days is not None:
         if until is None:
             raise SettingsError("association.window_days needs the day that the window ends with; give a run date")
         end = dt.datetime.combine(until, dt.time.min, dt.UTC) + dt.timedelta(days=1)
-        start = end - dt.timedelta(days=window_days)
-        events = events.where((F.col("event_time") >= F.lit(start)) & (F.col("event_time") < F.lit(end)))
-    return events.dropna(subset=["basket_id", "item_id"]).select(*_LINE_SCHEMA.names)
+        start = end - dt.timedelta(days=settings.window_days)
+        baskets = baskets.where((F.col("event_time") >= F.lit(start)) & (F.col("event_time") < F.lit(end)))
+    stratum = _stratum(baskets, settings)
+    if LISTS in baskets.columns:
+        return baskets.select(LISTS, *stratum)
+    missing = [name for name in _LINES[:2] if name not in baskets.columns]
+    if missing:
+        raise DataError(
+            f"the columns are {', '.join(baskets.columns)}; mining needs {LISTS}, an array, or basket_id and item_id: "
+            "rename or select"
+        )
+    names = [name for name in _LINES if name in baskets.columns]
+    return baskets.dropna(subset=["basket_id", "item_id"]).select(*names, *stratum)
 
 
-def _mine(lines: DataFrame, settings: AssociationSettings) -> DataFrame:
-    """Mine in one task, and keep the result with the executors: both tables are made of it."""
-
-    def mine(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        # What a table forbids to be null arrives with another schema than what may be null.
-        nullable = [batch.cast(_LINE_SCHEMA) for batch in batches]
-        yield from mine_itemsets(pa.Table.from_batches(nullable, schema=_LINE_SCHEMA), settings)
-
-    return lines.coalesce(1).mapInArrow(mine, _to_spark(ITEMSET_SCHEMA)).localCheckpoint()
-
-
-def _derive(found: DataFrame, settings: AssociationSettings) -> DataFrame:
-    def derive(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        table = pa.Table.from_batches(batches, schema=ITEMSET_SCHEMA)
-        if len(table):
-            yield from derive_rules(table, settings.min_confidence)
-
-    return found.mapInArrow(derive, _to_spark(RULE_SCHEMA))
+def _stratum(baskets: DataFrame, settings: AssociationSettings) -> list[Column]:
+    """The column within whose values rules are checked, if there is to be one."""
+    wanted = settings.confounder
+    if wanted is None:
+        return []
+    if wanted in baskets.columns:
+        return [F.col(f"`{wanted}`").cast("string").alias(STRATUM)]
+    if wanted in _PERIODS and "event_time" in baskets.columns:
+        return [F.date_format("event_time", _PERIODS[wanted]).alias(STRATUM)]
+    raise DataError(
+        f"the columns are {', '.join(baskets.columns)}; association.confounder is {wanted}: name one of them, or, "
+        f"where there is an event_time, one of {', '.join(_PERIODS)}"
+    )
 
 
-def _describe(found: DataFrame, basket_count: int) -> DataFrame:
-    sets = found.where(F.col("length") > 0)
-    return sets.withColumn("support", F.col("basket_count") / F.lit(max(1, basket_count)))
+def _mine(rows: DataFrame, settings: AssociationSettings, folder: str) -> Report:
+    spark, scans = rows.sparkSession, find_scans(rows)
+    threads = settings.threads or count_cores(spark)
+    empty = _arrow_schema(rows).empty_table()
+
+    def mine(given: list[pa.RecordBatch]) -> Iterable[str]:
+        def read() -> pa.Table:
+            if scans is not None:
+                return scans.read(threads=threads)
+            return pa.Table.from_batches(given) if given else empty
+
+        return [mine_all(read, settings, threads=threads, scratch=folder).to_json()]
+
+    # Where the task reads the rows itself, Spark has none for it, and one row starts it.
+    reports = run_tasks(rows.coalesce(1) if scans is None else spark.range(1).coalesce(1), mine)
+    if reports:
+        return Report.from_json(reports[0])
+    # Spark starts no task where it knows that there are no rows.
+    return mine_all(lambda: empty, settings, threads=1, scratch=folder)
+
+
+def _arrow_schema(frame: DataFrame) -> pa.Schema:
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return to_arrow_schema(frame.schema)
+
+
+def _read(spark: SparkSession, path: str) -> DataFrame:
+    """What was written to a file, whose own schema spares Spark a job to look for it."""
+    files, folder = open_folder(path.rpartition("/")[0])
+    schema = pq.read_schema(f"{folder}/{path.rpartition('/')[2]}", filesystem=files)
+    return spark.read.schema(from_arrow_schema(schema)).parquet(path)
 
 
 def _require_times(events: DataFrame) -> None:
@@ -96,8 +224,3 @@ def _require_times(events: DataFrame) -> None:
             "association.window_days is set, but no event has a time; name the time column of the source under "
             "sources.events, or leave association.window_days out"
         )
-
-
-def _to_spark(schema: pa.Schema) -> StructType:
-    """The schema in Spark's words; Arrow batches are matched to it by position."""
-    return from_arrow_schema(schema)

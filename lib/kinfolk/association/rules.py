@@ -1,6 +1,10 @@
-"""Rules from itemsets, from Arrow to Arrow: the antecedent has one item or more, the consequent exactly one.
+"""Rules from itemsets: every way to take some items out of a set whose other items make them likely enough.
 
-A rule with a longer consequent says no more than the rules with its single items, each at least as confident.
+The antecedent of a rule has one item or more. When an item moves from it to the consequent, the antecedent is in at
+least as many baskets and the rule at most as confident: where a rule is not confident enough, none with a larger
+consequent of the same set is (Agrawal and Srikant, Fast algorithms for mining association rules, VLDB 1994, section 3).
+
+Shape suffixes: S itemsets, J items of all itemsets, Q rules.
 """
 
 from __future__ import annotations
@@ -9,115 +13,154 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+from numpy.typing import NDArray
 
-from kinfolk.association.baskets import Integers
-from kinfolk.association.measures import count, measure
+from kinfolk.association.baskets import Codes, Integers
+from kinfolk.association.lattice import Lattice, find_child
+from kinfolk.association.measures import Counts, count
 from kinfolk.association.thresholds import least_counts
+from kinfolk.kernels.compiling import Whole, kernel
 
-RULE_SCHEMA = pa.schema(
-    [
-        pa.field("antecedent_id", pa.string()),
-        pa.field("consequent_id", pa.string()),
-        pa.field("basket_count", pa.int64()),
-        pa.field("support", pa.float64()),
-        pa.field("confidence", pa.float64()),
-        pa.field("lift", pa.float64()),
-        pa.field("leverage", pa.float64()),
-        pa.field("conviction", pa.float64()),
-        pa.field("antecedent", pa.list_(pa.string())),
-        pa.field("consequent", pa.list_(pa.string())),
-        pa.field("antecedent_names", pa.list_(pa.string())),
-        pa.field("consequent_names", pa.list_(pa.string())),
-    ]
-)
+_RULES_AT_A_TIME = 1 << 18
+_NEXT, _DEPTH = 0, 1
+"""Places of what the search for rules knows of itself: the set that comes next, and how many items were taken out of
+it, -1 before the first."""
 
-_MEASURES = ("support", "confidence", "lift", "leverage", "conviction")
-_CHUNK_ITEMSETS = 1 << 14
+Values = NDArray[np.float64]
 
 
-class _Candidates(NamedTuple):
-    """Rules as rows of the table of itemsets: both sides together, the antecedent, the consequent."""
+class Rules(NamedTuple):
+    """Rules as itemsets: both sides together, the antecedent, the consequent."""
 
-    both: Integers
-    antecedent: Integers
-    consequent: Integers
+    both_Q: Codes
+    antecedent_Q: Codes
+    consequent_Q: Codes
 
 
-def derive_rules(itemsets: pa.Table, min_confidence: float) -> Iterator[pa.RecordBatch]:
-    """Yield the rules of at least `min_confidence`, in batches of `RULE_SCHEMA`.
+def derive_rules(lattice: Lattice, min_confidence: float, *, max_consequent: int = 1) -> Iterator[Rules]:
+    """Yield the rules of at least `min_confidence` with at most so many items in the consequent, some at a time.
 
-    `itemsets` has the columns of ITEMSET_SCHEMA and holds every subset of every set in it, the empty set included.
+    Rules of one set follow one another, the sets in their order.
     """
-    itemsets = itemsets.combine_chunks()
-    counts = itemsets["basket_count"].to_numpy()
-    lengths = itemsets["length"].to_numpy()
-    basket_count = int(counts[lengths == 0][0])
-    subsets = _Subsets(itemsets["items"].chunk(0), lengths)
-    together = np.flatnonzero(lengths >= 2)
-    for start in range(0, len(together), _CHUNK_ITEMSETS):
-        rules = subsets.split(together[start : start + _CHUNK_ITEMSETS])
-        n_antecedent = counts[rules.antecedent]
-        kept = counts[rules.both] >= least_counts(min_confidence, n_antecedent)
-        if kept.any():
-            yield _describe(itemsets, _Candidates(*(rows[kept] for rows in rules)), basket_count)
+    least_S = least_counts(min_confidence, lattice.count_S)
+    state = np.array([0, -1])
+    taken = np.zeros((3, max_consequent + 1), np.int64)
+    while state[_NEXT] < len(lattice.count_S):
+        rules = Rules(*np.empty((3, _RULES_AT_A_TIME), np.int32))
+        found = int(_write_rules(lattice, least_S, max_consequent, taken, state, rules))
+        if found:
+            yield Rules(*(sets[:found] for sets in rules))
 
 
-class _Subsets:
-    """Finds the row of an itemset less one of its items.
+def select_rules(rules: Rules, is_wanted_Q: NDArray[np.bool_]) -> Rules:
+    """Some of the rules, in the same order."""
+    return Rules(*(sets[is_wanted_Q] for sets in rules))
 
-    Each item has a random 64-bit number, and a set has the sum of its items' numbers, so that leaving an item out is
-    one subtraction. The sums of all sets are checked to differ, and the subsets are known to be there: a sum that is
-    found can only be the right one's.
+
+def count_rules(rules: Rules, lattice: Lattice, basket_count: int) -> Counts:
+    """The counts that measures of rules are functions of."""
+    both, antecedent, consequent = (lattice.count_S[sets] for sets in rules)
+    return count(both, antecedent, consequent, basket_count)
+
+
+def tell_improvements(rules: Rules, lattice: Lattice, best_J: Values) -> Values:
+    """By how much each rule is more confident than any simpler one: `best_J` are the `best_confidences`.
+
+    NaN for a consequent of several items.
     """
-
-    def __init__(self, items: pa.ListArray, lengths: Integers) -> None:
-        encoded = items.flatten().dictionary_encode()
-        self._items = encoded.indices.to_numpy()
-        self._ends = np.cumsum(lengths)
-        self._lengths = lengths
-        self._numbers, self._sums = self._add_up(len(encoded.dictionary))
-        self._by_sum = np.argsort(self._sums)
-        self._row_of_item = np.empty(len(encoded.dictionary), dtype=np.int64)
-        alone = np.flatnonzero(lengths == 1)
-        self._row_of_item[self._items[self._ends[alone] - 1]] = alone
-
-    def split(self, rows: Integers) -> _Candidates:
-        """Every way to take one item out of the itemsets of `rows`."""
-        lengths = self._lengths[rows]
-        both = np.repeat(rows, lengths)
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        items = self._items[self._ends[both] - self._lengths[both] + within]
-        rest = self._sums[both] - self._numbers[items]
-        found = np.searchsorted(self._sums, rest, sorter=self._by_sum)
-        return _Candidates(both, self._by_sum[found], self._row_of_item[items])
-
-    def _add_up(self, item_count: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-        """Draw numbers until the sums of all sets differ, nearly always at once: (a number an item, a sum a set)."""
-        seed = 0
-        while True:
-            numbers = np.random.default_rng(seed).integers(0, 1 << 64, item_count, dtype=np.uint64)
-            running = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(numbers[self._items], dtype=np.uint64)])
-            sums = running[self._ends] - running[self._ends - self._lengths]
-            if len(np.unique(sums)) == len(sums):
-                return numbers, sums
-            seed += 1
+    improvement_Q = np.empty(len(rules.both_Q))
+    _improve(lattice, *rules, best_J, improvement_Q)
+    return improvement_Q
 
 
-def _describe(itemsets: pa.Table, rules: _Candidates, basket_count: int) -> pa.RecordBatch:
-    counts = itemsets["basket_count"].to_numpy()
-    n_both, n_antecedent, n_consequent = (counts[rows] for rows in rules)
-    counted = count(n_both, n_antecedent, n_consequent, basket_count)
-    left, right = itemsets.take(pa.array(rules.antecedent)), itemsets.take(pa.array(rules.consequent))
-    columns = {
-        "antecedent_id": left["itemset_id"],
-        "consequent_id": right["itemset_id"],
-        "basket_count": pa.array(n_both),
-        **{name: pa.array(measure(name, counted), from_pandas=True) for name in _MEASURES},
-        "antecedent": left["items"],
-        "consequent": right["items"],
-        "antecedent_names": left["item_names"],
-        "consequent_names": right["item_names"],
-    }
-    return pa.table(columns, schema=RULE_SCHEMA).combine_chunks().to_batches()[0]
+def best_confidences(lattice: Lattice, basket_count: int) -> Values:
+    """The highest confidence of the simpler rules with the same consequent, for each item of all sets.
+
+    That is, for the j-th item of a set, of rules to this item whose antecedents are proper subsets of the rest of the
+    set. The empty one is among them, for which the confidence is the share of all baskets with the item (Bayardo,
+    Agrawal and Gunopulos, Constraint-based rule mining in large, dense databases, ICDE 1999, section 2.3).
+    """
+    best_J = np.empty(len(lattice.item_J))
+    # Smaller sets first: those of a class stand before those of the next one, whatever their lengths.
+    order_S = np.argsort(lattice.lengths.astype(np.int16), kind="stable")
+    _find_best(lattice, basket_count, order_S, best_J)
+    return best_J
+
+
+@kernel
+def _write_rules(
+    lattice: Lattice, least_S: Integers, max_consequent: Whole, taken: Integers, state: Integers, rules: Rules
+) -> Whole:
+    """Write rules until there is no room or no set left; returns how many.
+
+    Items are taken out of a set from the last to the first. `taken` says for each depth which set was left, which of
+    its items comes next, and, behind the first depth, which item was taken out to come there.
+    """
+    start_S, item_J, subset_J, count_S = lattice.start_S, lattice.item_J, lattice.subset_J, lattice.count_S
+    left, place, item = taken[0], taken[1], taken[2]
+    both_Q, antecedent_Q, consequent_Q = rules
+    found, s, depth = 0, state[_NEXT], state[_DEPTH]
+    while s < len(count_S):
+        if depth < 0:
+            depth, left[0], place[0] = 0, s, start_S[s + 1] - start_S[s] - 1
+        while depth >= 0:
+            at = place[depth]
+            if at < 0 or depth == max_consequent:
+                depth -= 1
+                continue
+            j = start_S[left[depth]] + at
+            antecedent = subset_J[j]
+            if antecedent >= 0 and count_S[s] >= least_S[antecedent]:
+                if found == len(both_Q):
+                    state[_NEXT], state[_DEPTH] = s, depth
+                    return found
+                consequent: Whole = np.int64(item_J[j])
+                for before in range(depth, 0, -1):
+                    consequent = find_child(lattice, consequent, item[before])
+                both_Q[found], antecedent_Q[found], consequent_Q[found] = s, antecedent, consequent
+                found += 1
+                left[depth + 1], place[depth + 1], item[depth + 1] = antecedent, at - 1, item_J[j]
+                place[depth] = at - 1
+                depth += 1
+            else:
+                place[depth] = at - 1
+        s += 1
+    state[_NEXT], state[_DEPTH] = s, -1
+    return found
+
+
+@kernel
+def _find_best(lattice: Lattice, basket_count: Whole, order_S: Integers, best_J: Values) -> None:
+    start_S, item_J, subset_J, count_S = lattice.start_S, lattice.item_J, lattice.subset_J, lattice.count_S
+    for s in order_S:
+        start, stop = start_S[s], start_S[s + 1]
+        for j in range(start, stop):
+            best = 0.0
+            if stop - start == 1:
+                best_J[j] = best
+                continue
+            if stop - start == 2:
+                best = count_S[item_J[j]] / basket_count
+            for out in range(start, stop):
+                if out == j:
+                    continue
+                # The set without the item `out`, in which the j-th item is one place further ahead if `out` was.
+                smaller = subset_J[out]
+                within = start_S[smaller] + (j - start) - (1 if out < j else 0)
+                antecedent = subset_J[within]
+                if antecedent >= 0:
+                    best = max(best, count_S[smaller] / count_S[antecedent], best_J[within])
+            best_J[j] = best
+
+
+@kernel
+def _improve(
+    lattice: Lattice, both_Q: Codes, antecedent_Q: Codes, consequent_Q: Codes, best_J: Values, improvement_Q: Values
+) -> None:
+    for q in range(len(both_Q)):
+        both, consequent = both_Q[q], consequent_Q[q]
+        improvement_Q[q] = np.nan
+        for j in range(lattice.start_S[both], lattice.start_S[both + 1]):
+            # Single items are the first sets, in the order of their ranks.
+            if lattice.item_J[j] == consequent:
+                improvement_Q[q] = lattice.count_S[both] / lattice.count_S[antecedent_Q[q]] - best_J[j]

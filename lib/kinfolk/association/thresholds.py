@@ -20,5 +20,10 @@ def least_count(share: float, total: int) -> int:
 
 def least_counts(share: float, totals: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     """`least_count` of every total; distinct totals are few, so exact fractions cost nothing."""
-    distinct, place = np.unique(totals, return_inverse=True)
-    return np.array([least_count(share, int(total)) for total in distinct], dtype=np.int64)[place]
+    exact = Fraction(repr(float(share)))
+    least_of = np.zeros(int(totals.max(initial=0)) + 1, np.int64)
+    least_of[totals] = 1
+    distinct = np.flatnonzero(least_of)
+    least_of[distinct] = [max(1, -(-exact.numerator * total // exact.denominator)) for total in distinct.tolist()]
+    least: npt.NDArray[np.int64] = least_of[totals]
+    return least

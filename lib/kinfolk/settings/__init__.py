@@ -1,6 +1,6 @@
 """Every option, a module a domain: typed, ranged, documented beside its default."""
 
-from kinfolk.settings.association import AssociationSettings
+from kinfolk.settings.association import AssociationSettings, RecommendationSettings
 from kinfolk.settings.cleaning import CleaningSettings
 from kinfolk.settings.features import FeatureSettings, FeedSettings, Mixing, Remainder
 from kinfolk.settings.ingest import EventSource, FileSource, IngestSettings, ItemSource, SourceSettings
@@ -42,6 +42,7 @@ __all__ = [
     "Measure",
     "Mixing",
     "Modality",
+    "RecommendationSettings",
     "Remainder",
     "ReportSettings",
     "Section",

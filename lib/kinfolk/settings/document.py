@@ -50,9 +50,10 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+    default = field.get_default(call_default_factory=True)
+    if default is PydanticUndefined:
         return "required"
-    return "none" if field.default in (None, ()) else f"`{field.default!r}`"
+    return "none" if default in (None, (), {}) else f"`{default!r}`"
 
 
 def _type_name(field: FieldInfo) -> str:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from kinfolk.errors import SettingsError
-from kinfolk.settings.association import AssociationSettings
+from kinfolk.settings.association import AssociationSettings, RecommendationSettings
 from kinfolk.settings.cleaning import CleaningSettings
 from kinfolk.settings.features import FeatureSettings, FeedSettings
 from kinfolk.settings.ingest import IngestSettings, SourceSettings
@@ -48,6 +48,8 @@ class Settings(Section):
     """What matches what of another kind."""
     association: AssociationSettings = AssociationSettings()
     """What counts as bought together."""
+    recommendation: RecommendationSettings = RecommendationSettings()
+    """What is recommended to whom."""
     report: ReportSettings = ReportSettings()
     """What the report shows."""
     tracking: TrackingSettings = TrackingSettings()

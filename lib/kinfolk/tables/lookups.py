@@ -326,9 +326,9 @@ def _suggest_items(lake: Lake, wanted: str) -> str:
 
 def _match_items(lake: Lake, wanted: str) -> dict[str, str]:
     """The frequent items that are meant, id → name."""
-    rows = _query(
-        lake, [FREQUENT_ITEMSETS], "SELECT items[1], item_names[1], support FROM frequent_itemsets WHERE length = 1"
-    )
+    # Not every item has a row of its own: closed sets, or those of two items and more, may be all that was asked for.
+    each = "SELECT unnest(items) AS item, unnest(item_names) AS name FROM frequent_itemsets"
+    rows = _query(lake, [FREQUENT_ITEMSETS], f"SELECT DISTINCT item, name FROM ({each})")
     folded = wanted.casefold()
     tests: list[Callable[[str, str], bool]] = [
         lambda item_id, _: item_id == wanted,
@@ -336,7 +336,7 @@ def _match_items(lake: Lake, wanted: str) -> dict[str, str]:
         lambda _, name: folded in name.casefold(),
     ]
     for fits in tests:
-        found = {item_id: name for item_id, name, _ in sorted(rows) if fits(item_id, name)}
+        found = {item_id: name for item_id, name in sorted(rows) if fits(item_id, name)}
         if found:
             return found
     raise NotFoundError(
@@ -348,7 +348,7 @@ def _match_items(lake: Lake, wanted: str) -> dict[str, str]:
 def _suggest_names(rows: list[tuple[Any, ...]], folded: str) -> str:
     from difflib import get_close_matches
 
-    shown = {text.casefold(): f"{item_id} ({name})" for item_id, name, _ in rows for text in (name, item_id)}
+    shown = {text.casefold(): f"{item_id} ({name})" for item_id, name in rows for text in (name, item_id)}
     return _did_you_mean([shown[text] for text in get_close_matches(folded, shown, n=_SUGGESTIONS)])
 
 

@@ -1,6 +1,11 @@
 """Every table there is, a module a domain; `CATALOG` lists them in the order in which the data goes."""
 
-from kinfolk.tables.catalog.association import ASSOCIATION_RULES, FREQUENT_ITEMSETS
+from kinfolk.tables.catalog.association import (
+    ASSOCIATION_RULES,
+    FREQUENT_ITEMSETS,
+    ITEM_RECOMMENDATIONS,
+    RULE_CHANGES,
+)
 from kinfolk.tables.catalog.events import CLEAN_EVENTS, RAW_EVENTS
 from kinfolk.tables.catalog.items import (
     CLEAN_ITEMS,
@@ -53,6 +58,8 @@ CATALOG: dict[str, Table] = {
         MATCH_AUDITS,
         FREQUENT_ITEMSETS,
         ASSOCIATION_RULES,
+        RULE_CHANGES,
+        ITEM_RECOMMENDATIONS,
         JOB_RUNS,
     )
 }
@@ -70,6 +77,7 @@ __all__ = [
     "ITEM_GROUPS",
     "ITEM_MATCHES",
     "ITEM_NEIGHBORS",
+    "ITEM_RECOMMENDATIONS",
     "JOB_RUNS",
     "JOINED_ITEMS",
     "JOIN_AUDITS",
@@ -80,6 +88,7 @@ __all__ = [
     "RAW_EVENTS",
     "RAW_ITEMS",
     "REJECTED_ROWS",
+    "RULE_CHANGES",
     "SIMILAR_PAIRS",
     "TEXT_VOCABULARY",
     "TRAINING_METRICS",

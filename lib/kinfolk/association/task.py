@@ -1,0 +1,182 @@
+"""What one Spark task does: it reads all baskets, mines them, and writes itemsets and rules into files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import pyarrow as pa
+
+from kinfolk.association.baskets import Baskets, encode_baskets
+from kinfolk.association.changes import STATE, Known, update
+from kinfolk.association.evidence import Evidence, gather_evidence, hold_out
+from kinfolk.association.forecast import count_least, find_least
+from kinfolk.association.kernel import Limits, search_itemsets
+from kinfolk.association.labels import Labels
+from kinfolk.association.lattice import Lattice, link_subsets, mark_sets
+from kinfolk.association.selection import choose_rules, choose_sets
+from kinfolk.errors import DataError
+from kinfolk.settings import AssociationSettings
+from kinfolk.tasks.files import write_rows
+from kinfolk.tasks.reports import Clock
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a task has to say: the files it wrote, what it counted, and how long each step took.
+
+    At least `least` baskets hold a frequent itemset, and `border` one that is known. `found` are all frequent ones,
+    `itemsets` those that were written.
+    """
+
+    files: dict[str, str]
+    basket_count: int
+    least: int
+    border: int
+    items: int
+    found: int
+    itemsets: int
+    rules: int
+    seconds: dict[str, float]
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Report:
+        """Read a report back."""
+        return Report(**json.loads(text))
+
+
+def mine_all(read: Callable[[], pa.Table], settings: AssociationSettings, *, threads: int, scratch: str) -> Report:
+    """Mine what is read: a table of lists or of lines, as `encode_baskets` takes it.
+
+    Raises DataError where there are more itemsets or rules than the budgets allow.
+    """
+    clock = Clock()
+    table = read()
+    clock.stop("read")
+    kept, held_out = hold_out(table, settings.holdout_share) if settings.holdout_share else (table, None)
+    del table
+    baskets, least = encode_frequent(kept, settings, threads=threads)
+    if settings.confounder is None:
+        # What is counted once is not kept.
+        kept = kept.slice(0, 0)
+    clock.stop("encode")
+    found = link_known(find_known(baskets, least, settings, threads=threads), least)
+    clock.stop("search")
+    evidence = gather_evidence(kept, held_out, found.header, found.lattice, threads=threads)
+    clock.stop("gather evidence")
+    return write_found(found, evidence, settings, scratch=scratch, clock=clock)
+
+
+def mine_changes(
+    known: Known,
+    read: Callable[[], tuple[pa.Table, pa.Table]],
+    settings: AssociationSettings,
+    *,
+    threads: int,
+    scratch: str,
+) -> Report | None:
+    """Bring what is known up to date with the baskets that came and those that went, which are read.
+
+    None where all baskets have to be mined again. Raises DataError as `mine_all` does.
+    """
+    clock = Clock()
+    came, went = read()
+    clock.stop("read")
+    least = partial(count_least, settings)
+    now = update(known, came, went, least=least, max_length=settings.max_length, threads=threads)
+    if now is None:
+        return None
+    found = link_known(now, count_least(settings, now.basket_count))
+    clock.stop("count")
+    return write_found(found, Evidence(None, {}), settings, scratch=scratch, clock=clock)
+
+
+def encode_frequent(table: pa.Table, settings: AssociationSettings, *, threads: int) -> tuple[Baskets, int]:
+    """The baskets with the items that may be in a known set, and how many have to hold a frequent one."""
+    encode = partial(encode_baskets, table, excluded=settings.excluded_items, threads=threads)
+    baskets = encode(lambda count: find_border(count_least(settings, count), settings))
+    least = find_least(baskets, settings, threads=threads)
+    if least != count_least(settings, baskets.basket_count):
+        baskets = encode(lambda _: find_border(least, settings))
+    return baskets, least
+
+
+def find_border(least: int, settings: AssociationSettings) -> int:
+    """How many baskets have to hold a set that is to be known, where so many have to hold a frequent one."""
+    return max(1, math.ceil(least * (1 - settings.margin)))
+
+
+def find_known(baskets: Baskets, least: int, settings: AssociationSettings, *, threads: int) -> Known:
+    """All itemsets that are frequent, or nearly. Raises DataError where there are too many."""
+    border, most = find_border(least, settings), settings.max_itemsets
+    tree = search_itemsets(baskets, Limits(border, settings.max_length, most), threads=threads)
+    if len(tree.item_S) > most:
+        raise DataError(
+            f"more than {most:,} itemsets are found in at least {border:,} of {baskets.basket_count:,} baskets; raise "
+            "association.min_support, lower association.max_length, allow more with association.max_itemsets, or let "
+            "the support be raised to what they allow with association.raises_support"
+        )
+    return Known(tree, baskets.item_ids, baskets.item_names, baskets.basket_count, border)
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that is known, and of that the sets that at least `least` baskets hold, and the items they are made of."""
+
+    known: Known
+    least: int
+    lattice: Lattice
+    header: Baskets
+
+
+def link_known(known: Known, least: int) -> Found:
+    """The frequent ones of all known sets, linked to their subsets."""
+    frequent = known.at_least(least)
+    return Found(known, least, link_subsets(frequent.tree), frequent.header())
+
+
+def write_found(
+    found: Found, evidence: Evidence, settings: AssociationSettings, *, scratch: str, clock: Clock
+) -> Report:
+    """Derive rules from the frequent sets, and write both, and with a margin also what is known."""
+    lattice, header = found.lattice, found.header
+    labels, marks_S = Labels(lattice, header), mark_sets(lattice, header.basket_count)
+    chosen_S = choose_sets(lattice, marks_S, header, settings)
+    files = {"itemsets": write_rows(scratch, labels.itemset_schema, labels.describe_sets(chosen_S, marks_S))}
+    clock.stop("write itemsets")
+    rules = _RuleCount(settings)
+    chosen = choose_rules(lattice, header, settings)
+    described = rules.watch(labels.describe_rules(some, evidence) for some in chosen)
+    files["rules"] = write_rows(scratch, labels.rule_schema, described)
+    clock.stop("write rules")
+    if settings.margin:
+        files["known"] = write_rows(scratch, STATE, [found.known.to_table()])
+        clock.stop("write what is known")
+    counts = len(header.count_R), len(lattice.count_S), len(chosen_S), rules.count
+    return Report(files, header.basket_count, found.least, found.known.border, *counts, clock.seconds)
+
+
+class _RuleCount:
+    """Counts rules on their way into a file, and stops where they are too many."""
+
+    def __init__(self, settings: AssociationSettings) -> None:
+        self.count, self._settings = 0, settings
+
+    def watch(self, parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        """Hand the parts on."""
+        for part in parts:
+            self.count += part.num_rows
+            if self.count > self._settings.max_rules:
+                raise DataError(
+                    f"more than {self._settings.max_rules:,} rules have a confidence of at least "
+                    f"{self._settings.min_confidence:g}; raise association.min_confidence or association.min_support, "
+                    "ask more of rules with association.min_measures, or allow more with association.max_rules"
+                )
+            yield part
