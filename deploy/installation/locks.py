@@ -33,6 +33,16 @@ PETASTORM_READERS = (
 """Petastorm's own readers, a peer in benchmarks: they need an Arrow that kinfolk does not run on."""
 JOIN_PEERS = ("datasketch>=2,<3", "faiss-cpu==1.15.1", "numpy==2.4.6", "pyarrow==25.0.1")
 """Peers of the similarity join in benchmarks; numpy and pyarrow as kinfolk has them."""
+RULE_PEERS = (
+    "efficient-apriori>=2,<3",
+    "mlxtend>=0.23,<0.25",
+    "numpy==2.4.6",
+    "pyarrow==25.0.1",
+    "pyfim>=6.28,<7",
+    "rusket",
+    "scipy",
+)
+"""Peers of association rules in benchmarks; numpy and pyarrow as kinfolk has them."""
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 
 
@@ -88,6 +98,7 @@ def write_locks(*, upgrade: bool) -> None:
         "horovod-tools": HOROVOD_TOOLS,
         "horovod-nvcc": NVCC,
         "peers-join": JOIN_PEERS,
+        "peers-rules": RULE_PEERS,
         "peers-petastorm": PETASTORM_READERS,
     }
     for name, requirements in named.items():
