@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Baskets, Codes, Integers
-from kinfolk.kernels.bits import count_bits, trailing_zeros
-from kinfolk.kernels.compiling import Whole, inlined, kernel
+from kinfolk.kernels.bits import count_words, intersect_rows, prefetch, trailing_zeros
+from kinfolk.kernels.compiling import Whole, kernel
 
 _DONE, _NEEDS_SETS, _NEEDS_STACK, _NEEDS_PAIRS = 0, 1, 2, 3
 _CLASS, _SIZE, _MEMBERS, _WORDS, _LEVEL, _TOP, _SHARE = range(7)
@@ -32,6 +32,8 @@ members the class has and how many words a bitset; the level that is extended, -
 and which share of the classes it is."""
 
 _FIRST_SETS, _FIRST_WORDS, _FIRST_PLACES = 1 << 14, 1 << 16, 1 << 10
+_AHEAD = 16
+"""Baskets of a class that are asked for before they are read: they lie anywhere in memory."""
 _MOST_PAIRED = 8192
 """Members of a class above which a table of their pairs would cost more than it saves."""
 _SHARES_A_THREAD = 8
@@ -311,12 +313,13 @@ def _count_pairs(
     count_R, seen_W = scratch.count_R, scratch.seen_W
     pair_R, pair_stop_R = bounds
     state, written_N = account.state, account.written_N
-    items = len(count_R)
+    items, last = len(count_R), len(position_E) - 1
     while state[_CLASS] < items and written_N.sum() <= limits.sets:
         first, size = state[_CLASS], state[_SIZE]
         if size + items - first > len(tree.parent_S):
             return _NEEDS_SETS
         for place in range(first_R[first], first_R[first + 1]):
+            prefetch(rank_E, np.int64(position_E[min(place + _AHEAD, last)]))
             e = np.int64(position_E[place]) + 1
             while rank_E[e] >= 0:
                 rank = rank_E[e]
@@ -355,7 +358,7 @@ def _extend_classes(given: _Given, own: _Own, account: _Account, limits: Limits,
         if state[_LEVEL] < 0:
             members = pairs.stop_R[first] - pairs.first_R[first]
             state[_MEMBERS] = members
-            state[_WORDS] = (entries.first_R[first + 1] - entries.first_R[first] + 63) >> 6
+            state[_WORDS] = count_words(entries.first_R[first + 1] - entries.first_R[first])
             if min(members, _MOST_PAIRED) ** 2 > len(scratch.is_pair_MM):
                 return _NEEDS_PAIRS
             if members > len(stack.member_T) or members * state[_WORDS] > len(stack.bit_W):
@@ -424,6 +427,7 @@ def _project(entries: _Entries, pairs: _Pairs, scratch: _Scratch, stack: _Stack,
     bit_W[: members * room] = np.uint64(0)
     baskets = 0
     for place in range(first_R[first], first_R[first + 1]):
+        prefetch(rank_E, np.int64(position_E[min(place + _AHEAD, len(position_E) - 1)]))
         e = np.int64(position_E[place]) + 1
         found = 0
         while rank_E[e] >= 0:
@@ -435,7 +439,7 @@ def _project(entries: _Entries, pairs: _Pairs, scratch: _Scratch, stack: _Stack,
             for m in range(found):
                 bit_W[found_M[m] * room + word] |= bit
             baskets += 1
-    words = (baskets + 63) >> 6
+    words = count_words(baskets)
     for m in range(members):
         for w in range(words):
             bit_W[m * words + w] = bit_W[m * room + w]
@@ -478,7 +482,7 @@ def _extend(pairs: _Pairs, own: _Own, account: _Account, limits: Limits, most: W
             member = member_T[other]
             if knows_pairs and not scratch.is_pair_MM[row + member]:
                 continue
-            count = _intersect(bit_W, one * words, other * words, top * words, words)
+            count = intersect_rows(bit_W, one * words, other * words, top * words, words)
             if count >= limits.least:
                 tree.parent_S[size] = set_T[one]
                 tree.item_S[size] = pairs.item_S[set_T[member]]
@@ -494,14 +498,3 @@ def _extend(pairs: _Pairs, own: _Own, account: _Account, limits: Limits, most: W
             top = new
     state[_LEVEL], state[_TOP], state[_SIZE] = level, top, size
     return status
-
-
-@inlined
-def _intersect(bit_W: NDArray[np.uint64], one: Whole, other: Whole, to: Whole, words: Whole) -> Whole:
-    """Write the baskets that two sets have in common; returns their number."""
-    count = np.uint64(0)
-    for w in range(words):
-        both = bit_W[one + w] & bit_W[other + w]
-        bit_W[to + w] = both
-        count += count_bits(both)
-    return np.int64(count)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Baskets, Codes, Integers
 from kinfolk.association.lattice import Lattice
-from kinfolk.kernels.bits import count_bits
+from kinfolk.kernels.bits import LANES, count_row, count_words, intersect_rows
 from kinfolk.kernels.compiling import Whole, kernel
 
 
@@ -47,7 +47,8 @@ def count_sets(lattice: Lattice, baskets: Baskets) -> Integers:
     count_S[:items] = baskets.count_R
     if items < len(count_S):
         deepest = int(lattice.lengths.max()) + 1
-        words_R = (np.diff(baskets.first_R) + 63) // 64 * (lattice.children_S[:items] + deepest)
+        rows_R = -(-np.diff(baskets.first_R) // (64 * LANES)) * LANES
+        words_R = rows_R * (lattice.children_S[:items] + deepest)
         bits = np.empty(int(words_R.max(initial=0)), np.uint64)
         work = _Work(np.full(items, -1, np.int32), bits, *np.empty((2, deepest), np.int64))
         _count_classes(_Entries(baskets.rank_E, baskets.position_E, baskets.first_R), lattice, work, count_S)
@@ -61,12 +62,10 @@ def _count_classes(entries: _Entries, lattice: Lattice, work: _Work, count_S: In
         members, start = np.int64(children_S[first]), np.int64(lattice.child_S[first])
         if not members or first_R[first + 1] == first_R[first]:
             continue
-        words = (first_R[first + 1] - first_R[first] + 63) >> 6
+        words = count_words(first_R[first + 1] - first_R[first])
         _set_bits(entries, lattice, work, first)
         for m in range(members):
-            count = np.uint64(0)
-            for w in range(words):
-                count += count_bits(bit_W[m * words + w])
+            count = count_row(bit_W, m * words, words)
             count_S[start + m] = count
             if count and children_S[start + m]:
                 _count_below(lattice, work, (start + m, m), (members, words), count_S)
@@ -80,7 +79,7 @@ def _set_bits(entries: _Entries, lattice: Lattice, work: _Work, first: Whole) ->
     rank_E, position_E, first_R = entries
     local_R, bit_W = work.local_R, work.bit_W
     members, start = lattice.children_S[first], lattice.child_S[first]
-    words = (first_R[first + 1] - first_R[first] + 63) >> 6
+    words = count_words(first_R[first + 1] - first_R[first])
     for m in range(members):
         local_R[lattice.item_S[start + m]] = m
     bit_W[: members * words] = np.uint64(0)
@@ -114,11 +113,8 @@ def _count_below(
             continue
         at_L[level] = s + 1
         above = (members + level - 1) * words if level else member * words
-        own, to, count = local_R[lattice.item_S[s]] * words, (members + level) * words, np.uint64(0)
-        for w in range(words):
-            both = bit_W[above + w] & bit_W[own + w]
-            bit_W[to + w] = both
-            count += count_bits(both)
+        own, to = local_R[lattice.item_S[s]] * words, (members + level) * words
+        count = intersect_rows(bit_W, above, own, to, words)
         count_S[s] = count
         if count and children_S[s]:
             level += 1

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from kinfolk.kernels.compiling import instruction
+from kinfolk.kernels.compiling import Whole, inlined, instruction
 
 
 @instruction
@@ -35,6 +35,91 @@ def trailing_zeros(_typing_context: Any, _word: Any) -> Any:
 Typed = tuple[Any, Any]
 """An argument of an instruction, after its type."""
 
+LANES = 8
+"""Words that are read at once: rows of bits have a multiple of them."""
+
+_WORD = ir.IntType(64)
+_WORDS = ir.VectorType(_WORD, LANES)
+
+
+@inlined
+def count_words(bits: Whole) -> Whole:
+    """Words of a row that has room for so many bits."""
+    return (bits + 64 * LANES - 1) // (64 * LANES) * LANES
+
+
+@instruction
+def intersect_rows(_typing_context: Any, bits: Any, one: Any, other: Any, to: Any, words: Any) -> Any:
+    """Write the bits that two rows of words have in common to a third one, which may be the first; returns how many.
+
+    Rows of an array of words are given by where they begin, and how many words each has, a multiple of `LANES`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, *counts = _open_rows(context, builder, signature, arguments)
+        one, other, to, words = counts
+        total = _count_from_zero(builder)
+        with _each_words(builder, words) as (word, _):
+            left, right = (_load_words(builder, base, builder.add(row, word)) for row in (one, other))
+            both = builder.and_(left, right)
+            builder.store(both, _point(builder, base, builder.add(to, word)), align=8)
+            builder.store(builder.add(builder.load(total), _call(builder, "ctpop", _WORDS, both)), total)
+        return _call(builder, "vector.reduce.add", _WORD, builder.load(total))
+
+    return types.int64(bits, one, other, to, words), generate
+
+
+@instruction
+def count_row(_typing_context: Any, bits: Any, row: Any, words: Any) -> Any:
+    """How many bits of a row of words are set; see `intersect_rows`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, row, words = _open_rows(context, builder, signature, arguments)
+        total = _count_from_zero(builder)
+        with _each_words(builder, words) as (word, _):
+            some = _load_words(builder, base, builder.add(row, word))
+            builder.store(builder.add(builder.load(total), _call(builder, "ctpop", _WORDS, some)), total)
+        return _call(builder, "vector.reduce.add", _WORD, builder.load(total))
+
+    return types.int64(bits, row, words), generate
+
+
+def _open_rows(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """Where the words of an array lie, and the other arguments as 64-bit integers."""
+    array_type, *others = signature.args
+    data = context.make_array(array_type)(context, builder, arguments[0]).data
+    counts = [context.cast(builder, value, of, types.int64) for of, value in zip(others, arguments[1:], strict=True)]
+    return [data, *counts]
+
+
+def _count_from_zero(builder: Any) -> Any:
+    """Where counts of so many words are kept, one for each."""
+    return cgutils.alloca_once_value(builder, ir.Constant(_WORDS, [0] * LANES))  # type: ignore[no-untyped-call]
+
+
+def _each_words(builder: Any, words: Any) -> Any:
+    """A loop over every so many words."""
+    first, step = ir.Constant(_WORD, 0), ir.Constant(_WORD, LANES)
+    return cgutils.for_range_slice(builder, first, words, step)
+
+
+def _point(builder: Any, base: Any, word: Any) -> Any:
+    return builder.bitcast(builder.gep(base, [word]), _WORDS.as_pointer())
+
+
+def _load_words(builder: Any, base: Any, word: Any) -> Any:
+    return builder.load(_point(builder, base, word), align=8, typ=_WORDS)
+
+
+def _call(builder: Any, name: str, returned: Any, argument: Any) -> Any:
+    """Call an intrinsic function of LLVM on a vector of words."""
+    function = _declare(builder, f"llvm.{name}.v{LANES}i64", ir.FunctionType(returned, [_WORDS]))
+    return builder.call(function, [argument])
+
+
+def _declare(builder: Any, name: str, kind: Any) -> Any:
+    return cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+
 
 def load_from(context: Any, builder: Any, array: Typed, places: Sequence[Typed], loaded: ir.Type) -> Any:
     """Load a word or vector that begins at an element of an array.
@@ -47,3 +132,20 @@ def load_from(context: Any, builder: Any, array: Typed, places: Sequence[Typed],
     pointer = cgutils.get_item_pointer(context, builder, array_type, made, indices)  # type: ignore[no-untyped-call]
     align = array_type.dtype.bitwidth // 8
     return builder.load(builder.bitcast(pointer, loaded.as_pointer()), align=align, typ=loaded)
+
+
+@instruction
+def prefetch(_typing_context: Any, array: Any, place: Any) -> Any:
+    """Ask for an element of an array that will be read soon; any place will do, also one outside of it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data, place = _open_rows(context, builder, signature, arguments)
+        octet, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [octet, number, number, number])
+        function = _declare(builder, "llvm.prefetch.p0i8", kind)
+        pointer = builder.bitcast(builder.gep(data, [place]), octet)
+        # For reading, into the nearest cache, as data.
+        builder.call(function, [pointer, *(ir.Constant(number, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, place), generate
