@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kinfolk.errors import DataError
-from kinfolk.kernels.bits import trailing_zeros
 from kinfolk.kernels.compiling import Whole, kernel
 
 END = -1
@@ -31,8 +30,8 @@ LISTS = "items"
 _MOST_POSITIONS = 1 << 32
 _NARROW = 1 << 16
 """Whole numbers that lie so near each other are told apart without a look at them."""
-_LONG = 48
-"""Items of a basket above which its ranks are marked in a row of bits rather than put in order one by one."""
+_BLOCK = 1 << 16
+"""Baskets that are put in order at a time."""
 
 Integers = NDArray[np.int64]
 Codes = NDArray[np.int32]
@@ -43,8 +42,8 @@ class Baskets:
     """Baskets reduced to their frequent items, which are named by rank: 0 is the rarest, ties in order of id.
 
     Ranks that ascend by frequency keep the branches of a search small. `rank_E` holds the ranks of each basket in
-    ascending order, and `END` behind them. Baskets with fewer than two frequent items say nothing of sets and are left
-    out. Where rank r stands in `rank_E` say `position_E[first_R[r]:first_R[r + 1]]`, in ascending order.
+    ascending order, and `END` behind them, in the stretches of `spans`: from where to where. Baskets without a frequent
+    item are left out. Where rank r stands in `rank_E` say `position_E[first_R[r]:first_R[r + 1]]`, in ascending order.
 
     `item_ids`, `item_names` and `count_R`, the number of baskets with an item, are indexed by rank. `basket_count`
     counts all baskets.
@@ -53,6 +52,7 @@ class Baskets:
     rank_E: Codes
     position_E: NDArray[np.uint32]
     first_R: Integers
+    spans: tuple[tuple[int, int], ...]
     count_R: Integers
     item_ids: pa.Array
     item_names: pa.Array
@@ -71,13 +71,20 @@ class _Part(NamedTuple):
 
 
 class _Counted(NamedTuple):
-    """Stretches of the parts for each thread, what item each code of a part is, the items, and their baskets."""
+    """Stretches of the parts for each thread, what item each code of a part is, the items, and how often each thread
+    has them.
+    """
 
     stretches: list[list[_Part]]
     item_PI: list[Codes]
     ids: pa.Array
-    count_I: Integers
+    count_TI: Integers
     basket_count: int
+
+    @property
+    def counts(self) -> Integers:
+        """How many baskets hold each item."""
+        return np.asarray(self.count_TI.sum(axis=0))
 
 
 def encode_baskets(
@@ -102,7 +109,7 @@ def encode_baskets(
     names = ids.cast(pa.string())
     if "item_name" in table.column_names:
         names = _name_items(table["item_id"], table["item_name"], ids)
-    return Baskets(*packed, counted.count_I[frequent], ids, names, counted.basket_count)
+    return Baskets(*packed, counted.counts[frequent], ids, names, counted.basket_count)
 
 
 def encode_known(table: pa.Table, known: Baskets, *, threads: int = 1) -> Baskets:
@@ -112,7 +119,7 @@ def encode_known(table: pa.Table, known: Baskets, *, threads: int = 1) -> Basket
         rank_I = pc.index_in(counted.ids, known.item_ids).fill_null(END).to_numpy()
         packed = _pack(counted, rank_I, len(known.item_ids), pool)
     count_R = np.zeros(len(known.item_ids), np.int64)
-    count_R[rank_I[rank_I >= 0]] = counted.count_I[rank_I >= 0]
+    count_R[rank_I[rank_I >= 0]] = counted.counts[rank_I >= 0]
     return Baskets(*packed, count_R, known.item_ids, known.item_names, counted.basket_count)
 
 
@@ -126,10 +133,8 @@ def _count_parts(table: pa.Table, pool: ThreadPoolExecutor, threads: int) -> _Co
     item_PI = [pc.index_in(part.ids, ids).to_numpy() for part in parts]
     # Each thread has a stretch of every part.
     stretches = [[_stretch(part, thread, threads) for part in parts] for thread in range(threads)]
-    count_I = np.zeros(len(ids), np.int64)
-    for some_I in pool.map(partial(_count_items, item_PI=item_PI, items=len(ids)), stretches):
-        count_I += some_I
-    return _Counted(stretches, item_PI, ids, count_I, sum(len(part.start_B) - 1 for part in parts))
+    count_TI = np.array(list(pool.map(partial(_count_items, item_PI=item_PI, items=len(ids)), stretches)))
+    return _Counted(stretches, item_PI, ids, count_TI, sum(len(part.start_B) - 1 for part in parts))
 
 
 def _chunks(column: pa.ChunkedArray) -> list[Any]:
@@ -208,7 +213,7 @@ def _count_items(stretches: list[_Part], item_PI: list[Codes], items: int) -> In
 
 def _rank_items(counted: _Counted, least: int, excluded: Sequence[str]) -> Integers:
     """The frequent items in order of rank."""
-    ids, count_I = counted.ids, counted.count_I
+    ids, count_I = counted.ids, counted.counts
     is_wanted = count_I >= least
     if excluded:
         is_wanted &= ~pc.is_in(ids.cast(pa.string()), pa.array(excluded, pa.string())).to_numpy(zero_copy_only=False)
@@ -230,37 +235,39 @@ def _name_items(item_ids: pa.ChunkedArray, names: pa.ChunkedArray, frequent: pa.
 
 def _pack(
     counted: _Counted, rank_I: Codes, ranks: int, pool: ThreadPoolExecutor
-) -> tuple[Codes, NDArray[np.uint32], Integers]:
+) -> tuple[Codes, NDArray[np.uint32], Integers, tuple[tuple[int, int], ...]]:
     """Write the ranks of all baskets, and where each rank stands."""
-    stretches = counted.stretches
     rank_PI = [_fixed(rank_I[item_I]) for item_I in counted.item_PI]
-    rooms = [[_room(part) for part in parts] for parts in stretches]
-    size = sum(map(sum, rooms))
+    first_R, next_TR = _make_places(counted, rank_I, ranks)
+    # As much room as all entries of a thread may take; what is never written takes no memory.
+    room_T = [sum(map(_room, parts)) for parts in counted.stretches]
+    size = sum(room_T)
     if size > _MOST_POSITIONS:
         raise DataError(
-            f"{size:,} entries of baskets are more than the {_MOST_POSITIONS:,} that one task can number; let several "
-            "tasks share them, with a lower association.one_task_entries"
+            f"{size:,} entries of baskets are more than the {_MOST_POSITIONS:,} that one task can number; mine fewer "
+            "at a time, such as those of a window (association.window_days)"
         )
-    # Rooms are as large as they may have to be; what is never written takes no memory.
-    rank_E = np.empty(size, np.int32)
-    starts = np.cumsum([0, *(sum(room) for room in rooms)])
+    rank_E, position_E = np.empty(size, np.int32), np.empty(int(first_R[-1]), np.uint32)
 
-    def write(thread: int) -> tuple[Integers, list[tuple[int, int]]]:
-        return _write_ranks(stretches[thread], rank_PI, rooms[thread], int(starts[thread]), rank_E, ranks)
+    def write(thread: int) -> tuple[int, int]:
+        target, work = _Target(rank_E, position_E, next_TR[thread]), _make_work(ranks)
+        start = position = sum(room_T[:thread])
+        for part, rank_J in zip(counted.stretches[thread], rank_PI, strict=True):
+            position = _write_part(part, rank_J, work, target, position)
+        return start, position
 
-    written = list(pool.map(write, range(len(stretches))))
-    counts = [count_R for count_R, _ in written]
+    spans = tuple(pool.map(write, range(len(counted.stretches))))
+    return rank_E, position_E, first_R, spans
+
+
+def _make_places(counted: _Counted, rank_I: Codes, ranks: int) -> tuple[Integers, Integers]:
+    """From where to where the entries of each rank are listed, and where each thread begins to list its own."""
+    is_kept_I = rank_I >= 0
+    count_TR = np.zeros((len(counted.stretches), ranks), np.int64)
+    count_TR[:, rank_I[is_kept_I]] = counted.count_TI[:, is_kept_I]
     first_R = np.zeros(ranks + 1, np.int64)
-    first_R[1:] = np.cumsum(sum(counts))
-    position_E = np.empty(int(first_R[-1]), np.uint32)
-
-    def index(thread: int) -> None:
-        next_R = first_R[:-1] + sum(counts[:thread], np.zeros(ranks, np.int64))
-        for start, stop in written[thread][1]:
-            _index(rank_E, start, stop, next_R, position_E)
-
-    list(pool.map(index, range(len(stretches))))
-    return rank_E, position_E, first_R
+    np.cumsum(count_TR.sum(axis=0), out=first_R[1:])
+    return first_R, first_R[:-1] + np.cumsum(count_TR, axis=0) - count_TR
 
 
 def _room(part: _Part) -> int:
@@ -268,17 +275,41 @@ def _room(part: _Part) -> int:
     return int(part.start_B[-1] - part.start_B[0]) + len(part.start_B) - 1
 
 
-def _write_ranks(
-    parts: list[_Part], rank_PI: list[Codes], rooms: list[int], start: int, rank_E: Codes, ranks: int
-) -> tuple[Integers, list[tuple[int, int]]]:
-    """Write parts, each into its room: how often each rank was written, and from where to where each part."""
-    target = _Target(rank_E, np.zeros(ranks, np.int64), np.zeros(ranks // 64 + 1, np.uint64))
-    written = []
-    for part, rank_I, room in zip(parts, rank_PI, rooms, strict=True):
-        stop = int(_write_part(part.code_E, part.start_B, rank_I, target, start))
-        written.append((start, stop))
-        start += room
-    return target.count_R, written
+class _Target(NamedTuple):
+    """Where ranks are written, and where they stand; `next_R` is where the next place of each rank is listed."""
+
+    rank_E: Codes
+    position_E: NDArray[np.uint32]
+    next_R: Integers
+
+
+class _Work(NamedTuple):
+    """What putting a block of baskets in order needs: rows are its baskets that are not empty.
+
+    `last_R` is the basket that held each rank last, by a number that no two have; between blocks `count_R`, how many
+    rows hold each rank, is all 0. `at_R` is where the next row of a rank is listed, and `start_B` where a row begins or
+    goes on.
+    """
+
+    last_R: Integers
+    count_R: Integers
+    at_R: Integers
+    start_B: Integers
+
+
+def _make_work(ranks: int) -> _Work:
+    return _Work(np.full(ranks, -1), *np.zeros((2, ranks), np.int64), np.empty(_BLOCK, np.int64))
+
+
+def _write_part(part: _Part, rank_I: Codes, work: _Work, target: _Target, position: int) -> int:
+    """Write a part, block by block, so that a block stays in the cache while it is put in order."""
+    for first in range(0, len(part.start_B) - 1, _BLOCK):
+        start = position
+        starts = part.start_B[first : first + _BLOCK + 1]
+        position, rows = map(int, _write_rows(part.code_E, starts, rank_I, work, target.rank_E, position))
+        if rows:
+            _order_rows(work, np.empty(position - start, np.int32), target, position)
+    return position
 
 
 @kernel
@@ -300,76 +331,56 @@ def _count(code_E: Codes, start_B: Integers, last_I: Integers, count_I: Integers
                 count_I[code] += 1
 
 
-class _Target(NamedTuple):
-    """Where ranks are written, how often each was; and a row of bits, one for each rank, all 0 between baskets."""
-
-    rank_E: Codes
-    count_R: Integers
-    marked_W: NDArray[np.uint64]
-
-
 @kernel
-def _write_part(code_E: Codes, start_B: Integers, rank_I: Codes, target: _Target, position: Whole) -> Whole:
-    """Write the ranks of each basket with two or more, without repeats; returns where the last one ends."""
-    rank_E, count_R, _ = target
+def _write_rows(
+    code_E: Codes, start_B: Integers, rank_I: Codes, work: _Work, rank_E: Codes, position: Whole
+) -> tuple[Whole, Whole]:
+    """Write the ranks of baskets as they come, without repeats: (where the last one ends, how many are not empty)."""
+    last_R, count_R = work.last_R, work.count_R
+    rows = 0
     for basket in range(len(start_B) - 1):
-        start, stop = start_B[basket], start_B[basket + 1]
-        if stop - start > _LONG:
-            end = _write_long(code_E, start, stop, rank_I, target, position)
-        else:
-            end = _write_short(code_E, start, stop, rank_I, rank_E, position)
-        if end - position >= 2:
-            for p in range(position, end):
-                count_R[rank_E[p]] += 1
-            rank_E[end] = END
-            position = end + 1
-    return position
+        first = position
+        for e in range(start_B[basket], start_B[basket + 1]):
+            rank = rank_I[code_E[e]] if code_E[e] >= 0 else END
+            # Where a basket begins is a number of its own.
+            if rank >= 0 and last_R[rank] != first:
+                last_R[rank] = first
+                count_R[rank] += 1
+                rank_E[position] = rank
+                position += 1
+        if position > first:
+            work.start_B[rows] = first
+            rank_E[position] = END
+            rows += 1
+            position += 1
+    return position, rows
 
 
 @kernel
-def _write_short(code_E: Codes, start: Whole, stop: Whole, rank_I: Codes, rank_E: Codes, first: Whole) -> Whole:
-    """Write a basket, each rank behind those that are lower; returns where it ends."""
-    end = first
-    for e in range(start, stop):
-        rank = rank_I[code_E[e]] if code_E[e] >= 0 else END
+def _order_rows(work: _Work, row_L: Codes, target: _Target, stop: Whole) -> None:
+    """Put the ranks of rows in ascending order: each rank is handed out to its rows, the lowest one first."""
+    _, count_R, at_R, start_B = work
+    rank_E, position_E, next_R = target
+    at = 0
+    for rank in range(len(count_R)):
+        at_R[rank] = at
+        at += count_R[rank]
+    row = 0
+    for e in range(start_B[0], stop):
+        rank = rank_E[e]
         if rank < 0:
-            continue
-        place = end
-        while place > first and rank_E[place - 1] > rank:
-            place -= 1
-        if place > first and rank_E[place - 1] == rank:
-            continue
-        for p in range(end, place, -1):
-            rank_E[p] = rank_E[p - 1]
-        rank_E[place] = rank
-        end += 1
-    return end
-
-
-@kernel
-def _write_long(code_E: Codes, start: Whole, stop: Whole, rank_I: Codes, target: _Target, first: Whole) -> Whole:
-    """Write a basket by a bit for each rank; returns where it ends."""
-    rank_E, _, marked_W = target
-    for e in range(start, stop):
-        rank = rank_I[code_E[e]] if code_E[e] >= 0 else END
-        if rank >= 0:
-            marked_W[rank >> 6] |= np.uint64(1) << np.uint64(rank & 63)
-    end = first
-    for word in range(len(marked_W)):
-        bits = marked_W[word]
-        marked_W[word] = np.uint64(0)
-        while bits:
-            rank_E[end] = word * 64 + np.int64(trailing_zeros(bits))
-            bits &= bits - np.uint64(1)
-            end += 1
-    return end
-
-
-@kernel
-def _index(rank_E: Codes, start: Whole, stop: Whole, next_R: Integers, position_E: NDArray[np.uint32]) -> None:
-    """Write where ranks stand; `next_R` is where those of each rank go."""
-    for position in range(start, stop):
-        rank = rank_E[position]
-        if rank >= 0:
-            position_E[next_R[rank]] = position
-            next_R[rank] += 1
+            row += 1
+        else:
+            row_L[at_R[rank]] = row
+            at_R[rank] += 1
+    place = 0
+    for rank in range(len(count_R)):
+        following = next_R[rank]
+        for place in range(at_R[rank] - count_R[rank], at_R[rank]):
+            row = row_L[place]
+            rank_E[start_B[row]] = rank
+            position_E[following] = start_B[row]
+            start_B[row] += 1
+            following += 1
+        next_R[rank] = following
+        count_R[rank] = 0

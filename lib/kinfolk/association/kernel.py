@@ -34,6 +34,8 @@ and which share of the classes it is."""
 _FIRST_SETS, _FIRST_WORDS, _FIRST_PLACES = 1 << 14, 1 << 16, 1 << 10
 _AHEAD = 16
 """Baskets of a class that are asked for before they are read: they lie anywhere in memory."""
+_MOST_TABLED = 1024
+"""Items whose pairs are counted in a table, which stays in the cache."""
 _MOST_PAIRED = 8192
 """Members of a class above which a table of their pairs would cost more than it saves."""
 _SHARES_A_THREAD = 8
@@ -177,18 +179,12 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
     entries = _Entries(baskets.rank_E, baskets.position_E, baskets.first_R)
     shares = 1 if threads == 1 else _SHARES_A_THREAD * threads
     with ThreadPoolExecutor(threads) as pool:
-        first_R, stop_R = np.zeros((2, items), np.int64)
         written_N = np.zeros(shares, np.int64)
-
-        def count_pairs(share: int) -> Tree:
-            return _PairSearch(entries, limits, written_N, share).run(first_R, stop_R)
-
-        counted = list(pool.map(count_pairs, range(shares)))
-        for share in range(shares):
-            before = items + sum(len(some.item_S) for some in counted[:share])
-            first_R[share::shares] += before
-            stop_R[share::shares] += before
-        tree = _join([singles, *counted])
+        if items <= _MOST_TABLED:
+            tree, first_R, stop_R = _table_pairs(singles, baskets, limits, pool)
+            written_N[0] = len(tree.item_S) - items
+        else:
+            tree, first_R, stop_R = _list_pairs(singles, entries, limits, written_N, pool)
         if limits.length < 3 or written_N.sum() > limits.sets:
             return tree, []
         pairs = _Pairs(tree.item_S, first_R, stop_R)
@@ -197,6 +193,52 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
             return _ClassSearch(entries, pairs, limits, written_N, share).run(is_kept=is_kept)
 
         return tree, list(pool.map(extend, range(shares)))
+
+
+def _table_pairs(
+    singles: Tree, baskets: Baskets, limits: Limits, pool: ThreadPoolExecutor
+) -> tuple[Tree, Integers, Integers]:
+    """Single items and frequent pairs, by one pass over all baskets with a table of all pairs of few items.
+
+    Returns also from where to where the pairs of each class stand.
+    """
+    items = len(singles.item_S)
+    rank_R = np.arange(items + 1)
+    # The pairs of a rank with higher ones stand in a row.
+    row_R = rank_R * items - rank_R * (rank_R + 1) // 2
+    shift_R = row_R - rank_R - 1
+
+    def tally(span: tuple[int, int]) -> Codes:
+        table_P = np.zeros(int(row_R[-1]), np.int32)
+        _tally_pairs(baskets.rank_E, *span, shift_R, table_P)
+        return table_P
+
+    tables = list(pool.map(tally, baskets.spans))
+    table_P = sum(tables[1:], tables[0])
+    place_P = np.flatnonzero(table_P >= limits.least)
+    bound_R = np.searchsorted(place_P, row_R)
+    parent_P = np.repeat(rank_R[:-1], np.diff(bound_R))
+    item_P = place_P - shift_R[parent_P]
+    found = Tree(parent_P.astype(np.int32), item_P.astype(np.int32), table_P[place_P].astype(np.int64))
+    return _join([singles, found]), bound_R[:-1] + items, bound_R[1:] + items
+
+
+def _list_pairs(
+    singles: Tree, entries: _Entries, limits: Limits, written_N: Integers, pool: ThreadPoolExecutor
+) -> tuple[Tree, Integers, Integers]:
+    """The same, class by class, of any number of items."""
+    items, shares = len(singles.item_S), len(written_N)
+    first_R, stop_R = np.zeros((2, items), np.int64)
+
+    def count_pairs(share: int) -> Tree:
+        return _PairSearch(entries, limits, written_N, share).run(first_R, stop_R)
+
+    counted = list(pool.map(count_pairs, range(shares)))
+    for share in range(shares):
+        before = items + sum(len(some.item_S) for some in counted[:share])
+        first_R[share::shares] += before
+        stop_R[share::shares] += before
+    return _join([singles, *counted]), first_R, stop_R
 
 
 def _join(trees: list[Tree]) -> Tree:
@@ -297,6 +339,17 @@ class _ClassSearch(_Search):
         """Make room for the table of the pairs of a class."""
         side = min(2 * int(self.state[_MEMBERS]), _MOST_PAIRED)
         self.scratch = self.scratch._replace(is_pair_MM=np.empty(side**2, np.uint8))
+
+
+@kernel
+def _tally_pairs(rank_E: Codes, start: Whole, stop: Whole, shift_R: Integers, table_P: Codes) -> None:
+    for e in range(start, stop):
+        rank = rank_E[e]
+        if rank >= 0:
+            row, other = shift_R[rank], e + 1
+            while rank_E[other] >= 0:
+                table_P[row + rank_E[other]] += 1
+                other += 1
 
 
 @kernel
