@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,26 +13,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinfolk.association import baskets as module
-from kinfolk.association.baskets import Baskets, encode_baskets
+from kinfolk.association.baskets import Baskets, encode_baskets, order_baskets
 
 SOME_BASKETS = st.lists(st.lists(st.integers(0, 12), max_size=20), max_size=30)
 
 
 def unfold(encoded: Baskets) -> Counter[frozenset[Any]]:
-    """The baskets that were written, found by where their items stand."""
-    ids, ends = encoded.item_ids.to_pylist(), {}
-    for rank in range(len(ids)):
-        for position in encoded.position_E[encoded.first_R[rank] : encoded.first_R[rank + 1]]:
-            assert encoded.rank_E[position] == rank
-            end = int(position)
-            while encoded.rank_E[end] >= 0:
-                end += 1
-            ends.setdefault(end, []).append(int(position))
-    for end, positions in ends.items():
-        held = encoded.rank_E[min(positions) : end]
-        assert len(held) == len(positions)
-        assert np.all(held[1:] > held[:-1]), "in ascending order, without repeats"
-    return Counter(frozenset(ids[encoded.rank_E[p]] for p in positions) for positions in ends.values())
+    """The baskets that were written."""
+    ids, baskets = encoded.item_ids.to_pylist(), []
+    for start, stop in encoded.spans:
+        ends = start + np.flatnonzero(encoded.rank_E[start:stop] < 0)
+        for first, end in zip([start, *(ends[:-1] + 1)], ends, strict=False):
+            held = encoded.rank_E[first:end].tolist()
+            assert 0 < len(held) == len(set(held)), "without repeats"
+            baskets.append(frozenset(ids[rank] for rank in held))
+    return Counter(baskets)
+
+
+def check_order(encoded: Baskets, threads: int) -> None:
+    """In order the baskets are the same, their ranks ascend, and it is known where each stands."""
+    before = unfold(encoded)
+    entries = order_baskets(encoded, threads=threads)
+    assert unfold(encoded) == before
+    for start, stop in encoded.spans:
+        ranks = entries.rank_E[start:stop]
+        inside = (ranks[:-1] >= 0) & (ranks[1:] >= 0)
+        assert np.all(ranks[:-1][inside] < ranks[1:][inside])
+    for rank, (first, last) in enumerate(pairwise(entries.first_R.tolist())):
+        places = entries.position_E[first:last]
+        assert np.all(entries.rank_E[places] == rank)
+        assert np.all(places[:-1] < places[1:])
+        assert last - first == encoded.count_R[rank]
 
 
 def check(encoded: Baskets, baskets: list[set[Any]], least: int) -> None:
@@ -55,6 +67,9 @@ def test_lists_of_items_in_any_parts(lists: list[list[int]], least: int, threads
     cuts = [pa.array(written[start::parts], pa.list_(types[kind])) for start in range(parts)]
     encoded = encode_baskets(pa.table({"items": pa.chunked_array(cuts)}), lambda _: least, threads=threads)
     check(encoded, [set(basket) for basket in written], least)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BLOCK", 3)
+        check_order(encoded, threads)
 
 
 @settings(max_examples=100, deadline=None)

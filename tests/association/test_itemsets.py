@@ -60,12 +60,14 @@ def counted(baskets: Baskets, lattice: Lattice) -> dict[Itemset, int]:
     return found
 
 
-@pytest.fixture(params=[False, True], ids=["roomy", "no room"])
+@pytest.fixture(params=["roomy", "no room", "many items"])
 def _room(request: pytest.FixtureRequest) -> object:
-    """Small data has to go through the same seams as large: arrays that have to grow again and again."""
+    """Small data has to go through the same seams as large: arrays that have to grow again and again, pairs in lists."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param:
-            for name in ("_FIRST_SETS", "_FIRST_WORDS", "_FIRST_PLACES"):
+        if request.param == "many items":
+            patch.setattr(kernel, "_MOST_TABLED", 0)
+        if request.param != "roomy":
+            for name in ("_FIRST_SETS", "_FIRST_WORDS", "_FIRST_PLACES", "_MOST_COUNTED"):
                 patch.setattr(kernel, name, 1)
             patch.setattr(rules, "_RULES_AT_A_TIME", 1)
         yield
@@ -190,3 +192,11 @@ def test_sets_are_counted_without_being_kept(
     tally_L = count_itemsets(encode(baskets, least), Limits(least, max_length, UNLIMITED), threads=threads)
     lengths = [len(items) for items in find_itemsets(baskets, least, max_length)]
     assert tally_L.tolist() == np.bincount(np.array(lengths, int), minlength=max_length + 1).tolist()
+
+
+def test_pairs_in_more_baskets_than_a_short_count_holds() -> None:
+    """70,000 baskets with both items, of 70,001, and some with a third that is in few."""
+    baskets = pa.array([["a", "b"]] * 70_000 + [["a", "c"]], pa.list_(pa.string()))
+    encoded = encode_baskets(pa.table({"items": baskets}), lambda _: 1)
+    lattice = link_subsets(search_itemsets(encoded, Limits(1, 10, UNLIMITED)))
+    assert counted(encoded, lattice)[frozenset("ab")] == 70_000

@@ -41,22 +41,31 @@ Codes = NDArray[np.int32]
 class Baskets:
     """Baskets reduced to their frequent items, which are named by rank: 0 is the rarest, ties in order of id.
 
-    Ranks that ascend by frequency keep the branches of a search small. `rank_E` holds the ranks of each basket in
-    ascending order, and `END` behind them, in the stretches of `spans`: from where to where. Baskets without a frequent
-    item are left out. Where rank r stands in `rank_E` say `position_E[first_R[r]:first_R[r + 1]]`, in ascending order.
+    Ranks that ascend by frequency keep the branches of a search small. `rank_E` holds the ranks of each basket without
+    repeats, and `END` behind them, in the stretches of `spans`: from where to where. Baskets without a frequent item
+    are left out.
 
     `item_ids`, `item_names` and `count_R`, the number of baskets with an item, are indexed by rank. `basket_count`
     counts all baskets.
     """
 
     rank_E: Codes
-    position_E: NDArray[np.uint32]
-    first_R: Integers
     spans: tuple[tuple[int, int], ...]
     count_R: Integers
     item_ids: pa.Array
     item_names: pa.Array
     basket_count: int
+
+
+class Entries(NamedTuple):
+    """Baskets with their ranks in ascending order, and where each rank stands in them.
+
+    That is for rank r `position_E[first_R[r]:first_R[r + 1]]`.
+    """
+
+    rank_E: Codes
+    position_E: NDArray[np.uint32]
+    first_R: Integers
 
 
 class _Part(NamedTuple):
@@ -71,20 +80,13 @@ class _Part(NamedTuple):
 
 
 class _Counted(NamedTuple):
-    """Stretches of the parts for each thread, what item each code of a part is, the items, and how often each thread
-    has them.
-    """
+    """Stretches of the parts for each thread, what item each code of a part is, the items, and their baskets."""
 
     stretches: list[list[_Part]]
     item_PI: list[Codes]
     ids: pa.Array
-    count_TI: Integers
+    count_I: Integers
     basket_count: int
-
-    @property
-    def counts(self) -> Integers:
-        """How many baskets hold each item."""
-        return np.asarray(self.count_TI.sum(axis=0))
 
 
 def encode_baskets(
@@ -109,7 +111,7 @@ def encode_baskets(
     names = ids.cast(pa.string())
     if "item_name" in table.column_names:
         names = _name_items(table["item_id"], table["item_name"], ids)
-    return Baskets(*packed, counted.counts[frequent], ids, names, counted.basket_count)
+    return Baskets(*packed, counted.count_I[frequent], ids, names, counted.basket_count)
 
 
 def encode_known(table: pa.Table, known: Baskets, *, threads: int = 1) -> Baskets:
@@ -119,7 +121,7 @@ def encode_known(table: pa.Table, known: Baskets, *, threads: int = 1) -> Basket
         rank_I = pc.index_in(counted.ids, known.item_ids).fill_null(END).to_numpy()
         packed = _pack(counted, rank_I, len(known.item_ids), pool)
     count_R = np.zeros(len(known.item_ids), np.int64)
-    count_R[rank_I[rank_I >= 0]] = counted.counts[rank_I >= 0]
+    count_R[rank_I[rank_I >= 0]] = counted.count_I[rank_I >= 0]
     return Baskets(*packed, count_R, known.item_ids, known.item_names, counted.basket_count)
 
 
@@ -133,8 +135,10 @@ def _count_parts(table: pa.Table, pool: ThreadPoolExecutor, threads: int) -> _Co
     item_PI = [pc.index_in(part.ids, ids).to_numpy() for part in parts]
     # Each thread has a stretch of every part.
     stretches = [[_stretch(part, thread, threads) for part in parts] for thread in range(threads)]
-    count_TI = np.array(list(pool.map(partial(_count_items, item_PI=item_PI, items=len(ids)), stretches)))
-    return _Counted(stretches, item_PI, ids, count_TI, sum(len(part.start_B) - 1 for part in parts))
+    count_I = sum(
+        pool.map(partial(_count_items, item_PI=item_PI, items=len(ids)), stretches), np.zeros(len(ids), np.int64)
+    )
+    return _Counted(stretches, item_PI, ids, count_I, sum(len(part.start_B) - 1 for part in parts))
 
 
 def _chunks(column: pa.ChunkedArray) -> list[Any]:
@@ -213,7 +217,7 @@ def _count_items(stretches: list[_Part], item_PI: list[Codes], items: int) -> In
 
 def _rank_items(counted: _Counted, least: int, excluded: Sequence[str]) -> Integers:
     """The frequent items in order of rank."""
-    ids, count_I = counted.ids, counted.counts
+    ids, count_I = counted.ids, counted.count_I
     is_wanted = count_I >= least
     if excluded:
         is_wanted &= ~pc.is_in(ids.cast(pa.string()), pa.array(excluded, pa.string())).to_numpy(zero_copy_only=False)
@@ -233,12 +237,38 @@ def _name_items(item_ids: pa.ChunkedArray, names: pa.ChunkedArray, frequent: pa.
     return pc.coalesce(_whole(tally["name"]).take(place), frequent.cast(pa.string()))
 
 
+def order_baskets(baskets: Baskets, *, threads: int = 1) -> Entries:
+    """Put the ranks of each basket in ascending order, where they are, and note where each rank stands."""
+    ranks, spans = len(baskets.count_R), baskets.spans
+    first_R = np.zeros(ranks + 1, np.int64)
+    np.cumsum(baskets.count_R, out=first_R[1:])
+    entries = Entries(baskets.rank_E, np.empty(int(first_R[-1]), np.uint32), first_R)
+    count_TR = np.zeros((len(spans), ranks), np.int64)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(partial(_tally_ranks, baskets.rank_E), *np.array(spans).reshape(-1, 2).T, count_TR))
+        next_TR = first_R[:-1] + np.cumsum(count_TR, axis=0) - count_TR
+        list(pool.map(partial(_order_span, entries), spans, next_TR))
+    return entries
+
+
+def _order_span(entries: Entries, span: tuple[int, int], next_R: Integers) -> None:
+    """Put the baskets of a span in order, block by block, so that a block stays in the cache meanwhile."""
+    counts = np.zeros((2, len(next_R)), np.int64)
+    work = _Work(next_R, counts[0], counts[1], np.empty(_BLOCK, np.int64))
+    row_L, (start, stop) = np.empty(0, np.int32), span
+    while start < stop:
+        end = int(_find_rows(entries.rank_E, start, stop, work))
+        if end - start > len(row_L):
+            row_L = np.empty(2 * (end - start), np.int32)
+        _order_rows(entries, work, row_L, start, end)
+        start = end
+
+
 def _pack(
     counted: _Counted, rank_I: Codes, ranks: int, pool: ThreadPoolExecutor
-) -> tuple[Codes, NDArray[np.uint32], Integers, tuple[tuple[int, int], ...]]:
-    """Write the ranks of all baskets, and where each rank stands."""
+) -> tuple[Codes, tuple[tuple[int, int], ...]]:
+    """Write the ranks of all baskets."""
     rank_PI = [_fixed(rank_I[item_I]) for item_I in counted.item_PI]
-    first_R, next_TR = _make_places(counted, rank_I, ranks)
     # As much room as all entries of a thread may take; what is never written takes no memory.
     room_T = [sum(map(_room, parts)) for parts in counted.stretches]
     size = sum(room_T)
@@ -247,69 +277,34 @@ def _pack(
             f"{size:,} entries of baskets are more than the {_MOST_POSITIONS:,} that one task can number; mine fewer "
             "at a time, such as those of a window (association.window_days)"
         )
-    rank_E, position_E = np.empty(size, np.int32), np.empty(int(first_R[-1]), np.uint32)
+    rank_E = np.empty(size, np.int32)
 
     def write(thread: int) -> tuple[int, int]:
-        target, work = _Target(rank_E, position_E, next_TR[thread]), _make_work(ranks)
+        last_R = np.full(ranks, -1)
         start = position = sum(room_T[:thread])
         for part, rank_J in zip(counted.stretches[thread], rank_PI, strict=True):
-            position = _write_part(part, rank_J, work, target, position)
+            position = int(_write_rows(part.code_E, part.start_B, rank_J, last_R, rank_E, position))
         return start, position
 
-    spans = tuple(pool.map(write, range(len(counted.stretches))))
-    return rank_E, position_E, first_R, spans
-
-
-def _make_places(counted: _Counted, rank_I: Codes, ranks: int) -> tuple[Integers, Integers]:
-    """From where to where the entries of each rank are listed, and where each thread begins to list its own."""
-    is_kept_I = rank_I >= 0
-    count_TR = np.zeros((len(counted.stretches), ranks), np.int64)
-    count_TR[:, rank_I[is_kept_I]] = counted.count_TI[:, is_kept_I]
-    first_R = np.zeros(ranks + 1, np.int64)
-    np.cumsum(count_TR.sum(axis=0), out=first_R[1:])
-    return first_R, first_R[:-1] + np.cumsum(count_TR, axis=0) - count_TR
-
-
-def _room(part: _Part) -> int:
-    """Most places that the baskets of a part take."""
-    return int(part.start_B[-1] - part.start_B[0]) + len(part.start_B) - 1
-
-
-class _Target(NamedTuple):
-    """Where ranks are written, and where they stand; `next_R` is where the next place of each rank is listed."""
-
-    rank_E: Codes
-    position_E: NDArray[np.uint32]
-    next_R: Integers
+    return rank_E, tuple(pool.map(write, range(len(counted.stretches))))
 
 
 class _Work(NamedTuple):
-    """What putting a block of baskets in order needs: rows are its baskets that are not empty.
+    """What putting a block of baskets, the rows, in order needs.
 
-    `last_R` is the basket that held each rank last, by a number that no two have; between blocks `count_R`, how many
-    rows hold each rank, is all 0. `at_R` is where the next row of a rank is listed, and `start_B` where a row begins or
-    goes on.
+    `next_R` is where the next place of each rank is noted. Between blocks `count_R`, how many rows hold each rank, is
+    all 0. `at_R` is where the next row of a rank is listed, and `start_B` where a row begins or goes on.
     """
 
-    last_R: Integers
+    next_R: Integers
     count_R: Integers
     at_R: Integers
     start_B: Integers
 
 
-def _make_work(ranks: int) -> _Work:
-    return _Work(np.full(ranks, -1), *np.zeros((2, ranks), np.int64), np.empty(_BLOCK, np.int64))
-
-
-def _write_part(part: _Part, rank_I: Codes, work: _Work, target: _Target, position: int) -> int:
-    """Write a part, block by block, so that a block stays in the cache while it is put in order."""
-    for first in range(0, len(part.start_B) - 1, _BLOCK):
-        start = position
-        starts = part.start_B[first : first + _BLOCK + 1]
-        position, rows = map(int, _write_rows(part.code_E, starts, rank_I, work, target.rank_E, position))
-        if rows:
-            _order_rows(work, np.empty(position - start, np.int32), target, position)
-    return position
+def _room(part: _Part) -> int:
+    """Most places that the baskets of a part take."""
+    return int(part.start_B[-1] - part.start_B[0]) + len(part.start_B) - 1
 
 
 @kernel
@@ -333,47 +328,64 @@ def _count(code_E: Codes, start_B: Integers, last_I: Integers, count_I: Integers
 
 @kernel
 def _write_rows(
-    code_E: Codes, start_B: Integers, rank_I: Codes, work: _Work, rank_E: Codes, position: Whole
-) -> tuple[Whole, Whole]:
-    """Write the ranks of baskets as they come, without repeats: (where the last one ends, how many are not empty)."""
-    last_R, count_R = work.last_R, work.count_R
-    rows = 0
+    code_E: Codes, start_B: Integers, rank_I: Codes, last_R: Integers, rank_E: Codes, position: Whole
+) -> Whole:
+    """Write the ranks of baskets as they come, without repeats; returns where the last one ends.
+
+    `last_R` is where the basket begins that held each rank last.
+    """
     for basket in range(len(start_B) - 1):
         first = position
         for e in range(start_B[basket], start_B[basket + 1]):
             rank = rank_I[code_E[e]] if code_E[e] >= 0 else END
-            # Where a basket begins is a number of its own.
             if rank >= 0 and last_R[rank] != first:
                 last_R[rank] = first
-                count_R[rank] += 1
                 rank_E[position] = rank
                 position += 1
         if position > first:
-            work.start_B[rows] = first
             rank_E[position] = END
-            rows += 1
             position += 1
-    return position, rows
+    return position
 
 
 @kernel
-def _order_rows(work: _Work, row_L: Codes, target: _Target, stop: Whole) -> None:
+def _tally_ranks(rank_E: Codes, start: Whole, stop: Whole, count_R: Integers) -> None:
+    for e in range(start, stop):
+        if rank_E[e] >= 0:
+            count_R[rank_E[e]] += 1
+
+
+@kernel
+def _find_rows(rank_E: Codes, start: Whole, stop: Whole, work: _Work) -> Whole:
+    """Note where the rows of the next block begin, and how many hold each rank; returns where the block ends."""
+    rows, e = 0, start
+    while e < stop and rows < len(work.start_B):
+        work.start_B[rows] = e
+        rows += 1
+        while rank_E[e] >= 0:
+            work.count_R[rank_E[e]] += 1
+            e += 1
+        e += 1
+    return e
+
+
+@kernel
+def _order_rows(entries: Entries, work: _Work, row_L: Codes, start: Whole, stop: Whole) -> None:
     """Put the ranks of rows in ascending order: each rank is handed out to its rows, the lowest one first."""
-    _, count_R, at_R, start_B = work
-    rank_E, position_E, next_R = target
+    rank_E, position_E, _ = entries
+    next_R, count_R, at_R, start_B = work
     at = 0
     for rank in range(len(count_R)):
         at_R[rank] = at
         at += count_R[rank]
     row = 0
-    for e in range(start_B[0], stop):
+    for e in range(start, stop):
         rank = rank_E[e]
         if rank < 0:
             row += 1
         else:
             row_L[at_R[rank]] = row
             at_R[rank] += 1
-    place = 0
     for rank in range(len(count_R)):
         following = next_R[rank]
         for place in range(at_R[rank] - count_R[rank], at_R[rank]):

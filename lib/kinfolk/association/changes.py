@@ -52,9 +52,8 @@ class Known:
 
     def header(self) -> Baskets:
         """The items by rank, and how many baskets hold each, without the baskets themselves."""
-        entries = np.empty(0, np.int32), np.empty(0, np.uint32), np.zeros(len(self.item_ids) + 1, np.int64)
         count_R = self.tree.count_S[: len(self.item_ids)]
-        return Baskets(*entries, (), count_R, self.item_ids, self.item_names, self.basket_count)
+        return Baskets(np.empty(0, np.int32), (), count_R, self.item_ids, self.item_names, self.basket_count)
 
     def at_least(self, least: int) -> Known:
         """The same without the rarer sets; no set is in more baskets than its parent."""

@@ -9,7 +9,7 @@ Threads take classes. Each keeps its place in arrays and comes back wherever it 
 only as the result does.
 
 Shape suffixes: E entries of baskets, R ranks, S itemsets, M members of a class, L levels of the search, T places on its
-stack, W words of 64 baskets.
+stack, W words of 64 baskets, Z stretches of ranks.
 """
 
 from __future__ import annotations
@@ -21,27 +21,34 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.association.baskets import Baskets, Codes, Integers
-from kinfolk.kernels.bits import count_words, intersect_rows, prefetch, trailing_zeros
+from kinfolk.association.baskets import Baskets, Codes, Entries, Integers, order_baskets
+from kinfolk.kernels.bits import count_bits, count_words, gather_bits, intersect_rows, prefetch, trailing_zeros
 from kinfolk.kernels.compiling import Whole, kernel
 
-_DONE, _NEEDS_SETS, _NEEDS_STACK, _NEEDS_PAIRS = 0, 1, 2, 3
+_DONE, _NEEDS_SETS, _NEEDS_STACK, _NEEDS_PAIRS, _NEEDS_BASKETS = range(5)
 _CLASS, _SIZE, _MEMBERS, _WORDS, _LEVEL, _TOP, _SHARE = range(7)
 """Places of what a search knows of itself: the class it comes to or is in; how many itemsets it has written; how many
 members the class has and how many words a bitset; the level that is extended, -1 between classes, the first free place,
 and which share of the classes it is."""
 
 _FIRST_SETS, _FIRST_WORDS, _FIRST_PLACES = 1 << 14, 1 << 16, 1 << 10
+_STRETCH_BITS = 6
+"""Bits of a rank that tell it from others of its stretch."""
+_FEW_BITS = 4
+"""Baskets of 64 that most words of a class have at most."""
 _AHEAD = 16
 """Baskets of a class that are asked for before they are read: they lie anywhere in memory."""
-_MOST_TABLED = 1024
-"""Items whose pairs are counted in a table, which stays in the cache."""
+_MOST_COUNTED = (1 << 16) - 1
+_MOST_TABLED, _MOST_ROW_WORDS = 1024, 1 << 23
+"""Items whose pairs are counted in a table, which stays in the cache, and words of their baskets as rows of bits."""
 _MOST_PAIRED = 8192
 """Members of a class above which a table of their pairs would cost more than it saves."""
 _SHARES_A_THREAD = 8
 """Shares of the classes: several a thread, so that none waits long for the last."""
 
 Number = TypeVar("Number", bound=np.generic)
+
+_NO_ENTRIES = Entries(np.empty(0, np.int32), np.empty(0, np.uint32), np.zeros(1, np.int64))
 
 
 class Tree(NamedTuple):
@@ -64,12 +71,19 @@ class Limits(NamedTuple):
     sets: int
 
 
-class _Entries(NamedTuple):
-    """Baskets, and where each rank stands in them: see `Baskets`."""
+class _Rows(NamedTuple):
+    """Baskets as rows of bits, one for each rank that may be in a set of three, with a bit for each basket.
 
-    rank_E: Codes
-    position_E: NDArray[np.uint32]
-    first_R: Integers
+    That of rank r begins at `row_R[r] * words` of `bit_W`; all other ranks have the last row together, which means
+    nothing. There is at least one bit more than there are baskets.
+    """
+
+    bit_W: NDArray[np.uint64]
+    row_R: Codes
+    words: int
+
+
+_NO_ROWS = _Rows(np.empty(0, np.uint64), np.empty(0, np.int32), 0)
 
 
 class _Pairs(NamedTuple):
@@ -83,15 +97,16 @@ class _Pairs(NamedTuple):
 class _Scratch(NamedTuple):
     """What the opening of a class needs.
 
-    Between classes `count_R`, which counts pairs, and `seen_W`, with a bit for each rank that was counted, are all 0,
-    and `local_R`, the number of a rank among the members, is all -1. `is_pair_MM` says row by row which members are
-    frequent together; `found_M` is for the members of a basket.
+    Between classes `count_R`, which counts pairs, and `seen_Z`, the stretches of ranks of which some were counted, are
+    all 0, and `local_R`, the number of a rank among the members, is all -1. `is_pair_MM` says row by row which members
+    are frequent together; `found_M` is for the members of a basket, and `basket_B` for the numbers of its baskets.
     """
 
     count_R: Integers
-    seen_W: NDArray[np.uint64]
+    seen_Z: NDArray[np.uint8]
     local_R: Codes
     found_M: Codes
+    basket_B: Integers
     is_pair_MM: NDArray[np.uint8]
 
 
@@ -111,10 +126,12 @@ class _Stack(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """What a search for larger sets goes by."""
+    """What a search for larger sets goes by: baskets as rows of bits if these are few, as entries otherwise."""
 
-    entries: _Entries
+    entries: Entries
+    rows: _Rows
     pairs: _Pairs
+    count_R: Integers
 
 
 class _Own(NamedTuple):
@@ -176,21 +193,23 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
     limits = limits._replace(sets=limits.sets - int((baskets.count_R >= limits.least).sum()))
     if limits.length < 2 or limits.sets < 0:
         return singles, []
-    entries = _Entries(baskets.rank_E, baskets.position_E, baskets.first_R)
+    is_small = items <= _MOST_TABLED and items * (baskets.basket_count // 64 + 1) <= _MOST_ROW_WORDS
+    entries = _NO_ENTRIES if is_small else order_baskets(baskets, threads=threads)
     shares = 1 if threads == 1 else _SHARES_A_THREAD * threads
     with ThreadPoolExecutor(threads) as pool:
         written_N = np.zeros(shares, np.int64)
-        if items <= _MOST_TABLED:
+        if is_small:
             tree, first_R, stop_R = _table_pairs(singles, baskets, limits, pool)
             written_N[0] = len(tree.item_S) - items
         else:
             tree, first_R, stop_R = _list_pairs(singles, entries, limits, written_N, pool)
         if limits.length < 3 or written_N.sum() > limits.sets:
             return tree, []
-        pairs = _Pairs(tree.item_S, first_R, stop_R)
+        rows = _set_rows(baskets, tree) if is_small else _NO_ROWS
+        given = _Given(entries, rows, _Pairs(tree.item_S, first_R, stop_R), baskets.count_R)
 
         def extend(share: int) -> _Found:
-            return _ClassSearch(entries, pairs, limits, written_N, share).run(is_kept=is_kept)
+            return _ClassSearch(given, limits, written_N, share).run(is_kept=is_kept)
 
         return tree, list(pool.map(extend, range(shares)))
 
@@ -203,35 +222,52 @@ def _table_pairs(
     Returns also from where to where the pairs of each class stand.
     """
     items = len(singles.item_S)
-    rank_R = np.arange(items + 1)
-    # The pairs of a rank with higher ones stand in a row.
-    row_R = rank_R * items - rank_R * (rank_R + 1) // 2
-    shift_R = row_R - rank_R - 1
 
-    def tally(span: tuple[int, int]) -> Codes:
-        table_P = np.zeros(int(row_R[-1]), np.int32)
-        _tally_pairs(baskets.rank_E, *span, shift_R, table_P)
-        return table_P
+    # A pair is in no more baskets than its rarer item. Mostly half the memory will do, more of which stays in the cache.
+    is_countable = items < 2 or np.sort(baskets.count_R)[-2] <= _MOST_COUNTED
+    most_baskets = baskets.basket_count if is_countable else _MOST_COUNTED
 
-    tables = list(pool.map(tally, baskets.spans))
-    table_P = sum(tables[1:], tables[0])
-    place_P = np.flatnonzero(table_P >= limits.least)
-    bound_R = np.searchsorted(place_P, row_R)
-    parent_P = np.repeat(rank_R[:-1], np.diff(bound_R))
-    item_P = place_P - shift_R[parent_P]
-    found = Tree(parent_P.astype(np.int32), item_P.astype(np.int32), table_P[place_P].astype(np.int64))
-    return _join([singles, found]), bound_R[:-1] + items, bound_R[1:] + items
+    def tally(span: tuple[int, int]) -> NDArray[np.uint32]:
+        total_RR, (start, stop) = np.zeros((items, items), np.uint32), span
+        while start < stop:
+            count_RR = np.zeros((items, items), np.uint16)
+            start = int(_tally_pairs(baskets.rank_E, start, stop, count_RR, most_baskets))
+            total_RR += count_RR
+        return total_RR
+
+    first, *others = pool.map(tally, baskets.spans)
+    count_RR = sum(others, first)
+    most = items * (items - 1) // 2
+    found = Tree(np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int64))
+    bound_R = np.full(items + 1, items)
+    _collect_pairs(count_RR, limits.least, found, bound_R)
+    tree = _join([singles, _cut(found, int(bound_R[-1]) - items)])
+    return tree, bound_R[:-1], bound_R[1:]
+
+
+def _set_rows(baskets: Baskets, pairs: Tree) -> _Rows:
+    """The baskets as rows of bits; an item of a set of three is in two frequent pairs."""
+    items = len(baskets.count_R)
+    sides = np.concatenate([pairs.parent_S[items:], pairs.item_S[items:]])
+    is_needed_R = np.bincount(sides, minlength=items) >= 2
+    needed, words = int(is_needed_R.sum()), baskets.basket_count // 64 + 1
+    row_R = np.where(is_needed_R, np.cumsum(is_needed_R) - 1, needed).astype(np.int32)
+    rows = _Rows(np.zeros((needed + 1) * words, np.uint64), row_R, words)
+    basket = 0
+    for span in baskets.spans if is_needed_R.any() else ():
+        basket = int(_set_bits(baskets.rank_E, *span, basket, rows))
+    return rows
 
 
 def _list_pairs(
-    singles: Tree, entries: _Entries, limits: Limits, written_N: Integers, pool: ThreadPoolExecutor
+    singles: Tree, entries: Entries, limits: Limits, written_N: Integers, pool: ThreadPoolExecutor
 ) -> tuple[Tree, Integers, Integers]:
     """The same, class by class, of any number of items."""
     items, shares = len(singles.item_S), len(written_N)
     first_R, stop_R = np.zeros((2, items), np.int64)
 
     def count_pairs(share: int) -> Tree:
-        return _PairSearch(entries, limits, written_N, share).run(first_R, stop_R)
+        return _PairSearch(items, limits, written_N, share).run(entries, first_R, stop_R)
 
     counted = list(pool.map(count_pairs, range(shares)))
     for share in range(shares):
@@ -246,6 +282,11 @@ def _join(trees: list[Tree]) -> Tree:
     return Tree(parent_S, item_S, count_S)
 
 
+def _cut(tree: Tree, sets: int) -> Tree:
+    """The first so many sets."""
+    return Tree(tree.parent_S[:sets], tree.item_S[:sets], tree.count_S[:sets])
+
+
 def _lengthened(values: NDArray[Number], size: int) -> NDArray[Number]:
     longer = np.empty(size, values.dtype)
     longer[: len(values)] = values
@@ -258,15 +299,15 @@ class _Search:
     `written_N` says how many sets each share has written: all of them end where these are too many.
     """
 
-    def __init__(self, entries: _Entries, limits: Limits, written_N: Integers, share: int) -> None:
-        self.entries, self.limits, self.written_N = entries, limits, written_N
-        items = len(entries.first_R) - 1
+    def __init__(self, items: int, limits: Limits, written_N: Integers, share: int) -> None:
+        self.limits, self.written_N = limits, written_N
         self.tree = Tree(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
         self.scratch = _Scratch(
             np.zeros(items, np.int64),
-            np.zeros(items // 64 + 1, np.uint64),
+            np.zeros((items >> _STRETCH_BITS) + 1, np.uint8),
             np.full(items, -1, np.int32),
             np.empty(items, np.int32),
+            np.empty(0, np.int64),
             np.empty(0, np.uint8),
         )
         self.state = np.array([share, 0, 0, 0, -1, 0, share])
@@ -280,17 +321,16 @@ class _Search:
 
     def written(self) -> Tree:
         """The sets that were written."""
-        size = int(self.state[_SIZE])
-        return Tree(self.tree.parent_S[:size], self.tree.item_S[:size], self.tree.count_S[:size])
+        return _cut(self.tree, int(self.state[_SIZE]))
 
 
 class _PairSearch(_Search):
     """Finds the frequent pairs, and notes from where to where those of each class stand."""
 
-    def run(self, first_R: Integers, stop_R: Integers) -> Tree:
+    def run(self, entries: Entries, first_R: Integers, stop_R: Integers) -> Tree:
         """Take the share."""
         account, bounds = _Account(self.state, np.empty(0, np.int64), self.written_N), (first_R, stop_R)
-        while _count_pairs(self.entries, self.scratch, self.tree, bounds, self.limits, account) != _DONE:
+        while _count_pairs(entries, self.scratch, self.tree, bounds, self.limits, account) != _DONE:
             self.make_room()
         return self.written()
 
@@ -298,10 +338,11 @@ class _PairSearch(_Search):
 class _ClassSearch(_Search):
     """Finds the sets of three items or more, given all pairs."""
 
-    def __init__(self, entries: _Entries, pairs: _Pairs, limits: Limits, written_N: Integers, share: int) -> None:
-        super().__init__(entries, limits, written_N, share)
-        self.pairs = pairs
-        levels = np.zeros((3, min(len(pairs.first_R), limits.length) + 1), np.int64)
+    def __init__(self, given: _Given, limits: Limits, written_N: Integers, share: int) -> None:
+        items = len(given.count_R)
+        super().__init__(items, limits, written_N, share)
+        self.given = given
+        levels = np.zeros((3, min(items, limits.length) + 1), np.int64)
         member_T, set_T = np.empty(_FIRST_PLACES, np.int32), np.empty(_FIRST_PLACES, np.int64)
         self.stack = _Stack(np.empty(_FIRST_WORDS, np.uint64), member_T, set_T, *levels)
 
@@ -312,6 +353,7 @@ class _ClassSearch(_Search):
             _NEEDS_SETS: self.make_room,
             _NEEDS_STACK: self.make_places,
             _NEEDS_PAIRS: self.make_pairs,
+            _NEEDS_BASKETS: self.make_baskets,
         }
         status = self._go_on(account, is_kept=is_kept)
         while status != _DONE:
@@ -320,8 +362,8 @@ class _ClassSearch(_Search):
         return _Found(self.written(), account.tally_L)
 
     def _go_on(self, account: _Account, *, is_kept: bool) -> int:
-        given, own = _Given(self.entries, self.pairs), _Own(self.scratch, self.tree, self.stack)
-        return int(_extend_classes(given, own, account, self.limits, is_kept))
+        own = _Own(self.scratch, self.tree, self.stack)
+        return int(_extend_classes(self.given, own, account, self.limits, is_kept))
 
     def make_places(self) -> None:
         """Make room for at least one level more of the class."""
@@ -335,6 +377,10 @@ class _ClassSearch(_Search):
             stack = stack._replace(member_T=longer[0], set_T=longer[1])
         self.stack = stack
 
+    def make_baskets(self) -> None:
+        """Make room for the numbers of the baskets of a class."""
+        self.scratch = self.scratch._replace(basket_B=np.empty(2 * 64 * int(self.state[_WORDS]), np.int64))
+
     def make_pairs(self) -> None:
         """Make room for the table of the pairs of a class."""
         side = min(2 * int(self.state[_MEMBERS]), _MOST_PAIRED)
@@ -342,19 +388,52 @@ class _ClassSearch(_Search):
 
 
 @kernel
-def _tally_pairs(rank_E: Codes, start: Whole, stop: Whole, shift_R: Integers, table_P: Codes) -> None:
+def _tally_pairs(rank_E: Codes, start: Whole, stop: Whole, count_RR: NDArray[np.uint16], most: Whole) -> Whole:
+    """Count each pair of at most so many baskets once, as its items come; returns where the last basket ends."""
+    e, baskets = start, 0
+    while e < stop and baskets < most:
+        rank = rank_E[e]
+        if rank >= 0:
+            other = e + 1
+            while rank_E[other] >= 0:
+                count_RR[rank, rank_E[other]] += np.uint16(1)
+                other += 1
+        else:
+            baskets += 1
+        e += 1
+    return e
+
+
+@kernel
+def _collect_pairs(count_RR: NDArray[np.uint32], least: Whole, found: Tree, bound_R: Integers) -> None:
+    """Write the frequent pairs, each of which was counted on either side, as its items came; and where classes end."""
+    parent_S, item_S, count_S = found
+    pairs = 0
+    for rank in range(len(count_RR)):
+        for other in range(rank + 1, len(count_RR)):
+            count = count_RR[rank, other] + count_RR[other, rank]
+            if count >= least:
+                parent_S[pairs], item_S[pairs], count_S[pairs] = rank, other, count
+                pairs += 1
+        bound_R[rank + 1] += pairs
+
+
+@kernel
+def _set_bits(rank_E: Codes, start: Whole, stop: Whole, basket: Whole, rows: _Rows) -> Whole:
+    """Set the bits of some baskets, which are numbered from `basket` on; returns the number of the next one."""
+    bit_W, row_R, words = rows
     for e in range(start, stop):
         rank = rank_E[e]
         if rank >= 0:
-            row, other = shift_R[rank], e + 1
-            while rank_E[other] >= 0:
-                table_P[row + rank_E[other]] += 1
-                other += 1
+            bit_W[row_R[rank] * words + (basket >> 6)] |= np.uint64(1) << np.uint64(basket & 63)
+        else:
+            basket += 1
+    return basket
 
 
 @kernel
 def _count_pairs(
-    entries: _Entries,
+    entries: Entries,
     scratch: _Scratch,
     tree: Tree,
     bounds: tuple[Integers, Integers],
@@ -363,7 +442,7 @@ def _count_pairs(
 ) -> Whole:
     """Write the frequent pairs of a share of the classes, and from where to where they stand."""
     rank_E, position_E, first_R = entries
-    count_R, seen_W = scratch.count_R, scratch.seen_W
+    count_R, seen_Z = scratch.count_R, scratch.seen_Z
     pair_R, pair_stop_R = bounds
     state, written_N = account.state, account.written_N
     items, last = len(count_R), len(position_E) - 1
@@ -376,16 +455,16 @@ def _count_pairs(
             e = np.int64(position_E[place]) + 1
             while rank_E[e] >= 0:
                 rank = rank_E[e]
-                seen_W[rank >> 6] |= np.uint64(1) << np.uint64(rank & 63)
+                seen_Z[rank >> _STRETCH_BITS] = 1
                 count_R[rank] += 1
                 e += 1
         pair_R[first] = size
-        for word in range(first >> 6, len(seen_W)):
-            bits = seen_W[word]
-            seen_W[word] = np.uint64(0)
-            while bits:
-                rank = np.int64(word * 64 + np.int64(trailing_zeros(bits)))
-                bits &= bits - np.uint64(1)
+        for stretch in range((first + 1) >> _STRETCH_BITS, len(seen_Z)):
+            if not seen_Z[stretch]:
+                continue
+            seen_Z[stretch] = 0
+            begin = max(first + 1, stretch << _STRETCH_BITS)
+            for rank in range(begin, min(items, (stretch + 1) << _STRETCH_BITS)):
                 if count_R[rank] >= limits.least:
                     tree.parent_S[size], tree.item_S[size], tree.count_S[size] = first, rank, count_R[rank]
                     size += 1
@@ -402,32 +481,45 @@ def _extend_classes(given: _Given, own: _Own, account: _Account, limits: Limits,
 
     Where sets are not to be kept, those of a class are overwritten by the next one's.
     """
-    entries, pairs = given
     scratch, _, stack = own
     state, _, written_N = account
-    items = len(scratch.count_R)
+    items = len(given.count_R)
     while state[_CLASS] < items and written_N.sum() <= limits.sets:
-        first = state[_CLASS]
         if state[_LEVEL] < 0:
-            members = pairs.stop_R[first] - pairs.first_R[first]
-            state[_MEMBERS] = members
-            state[_WORDS] = count_words(entries.first_R[first + 1] - entries.first_R[first])
-            if min(members, _MOST_PAIRED) ** 2 > len(scratch.is_pair_MM):
-                return _NEEDS_PAIRS
-            if members > len(stack.member_T) or members * state[_WORDS] > len(stack.bit_W):
-                return _NEEDS_STACK
-            if members >= 2 and _pair_members(pairs, scratch, stack, first):
-                _project(entries, pairs, scratch, stack, state)
-                state[_LEVEL] = 0
+            status = _open_class(given, scratch, stack, state)
+            if status != _DONE:
+                return status
         if state[_LEVEL] >= 0:
             before = state[_SIZE]
-            status = _extend(pairs, own, account, limits, before + limits.sets - written_N.sum())
+            status = _extend(given.pairs, own, account, limits, before + limits.sets - written_N.sum())
             written_N[state[_SHARE]] += state[_SIZE] - before
             if status != _DONE:
                 return status
         if not is_kept:
             state[_SIZE] = 0
         state[_CLASS] += len(written_N)
+    return _DONE
+
+
+@kernel
+def _open_class(given: _Given, scratch: _Scratch, stack: _Stack, state: Integers) -> Whole:
+    """Put those members of a class on the stack that may be extended, if any; returns what there is no room for."""
+    entries, rows, pairs, count_R = given
+    first = state[_CLASS]
+    members = pairs.stop_R[first] - pairs.first_R[first]
+    state[_MEMBERS], state[_WORDS] = members, count_words(count_R[first])
+    if min(members, _MOST_PAIRED) ** 2 > len(scratch.is_pair_MM):
+        return _NEEDS_PAIRS
+    if members > len(stack.member_T) or members * state[_WORDS] > len(stack.bit_W):
+        return _NEEDS_STACK
+    if rows.words and 64 * state[_WORDS] + _FEW_BITS > len(scratch.basket_B):
+        return _NEEDS_BASKETS
+    if members >= 2 and _pair_members(pairs, scratch, stack, first):
+        if rows.words:
+            _look_up(rows, pairs, scratch, stack, state)
+        else:
+            _project(entries, pairs, scratch, stack, state)
+        state[_LEVEL] = 0
     return _DONE
 
 
@@ -472,7 +564,41 @@ def _mark_pairs(pairs: _Pairs, scratch: _Scratch, stack: _Stack, members: Whole)
 
 
 @kernel
-def _project(entries: _Entries, pairs: _Pairs, scratch: _Scratch, stack: _Stack, state: Integers) -> None:
+def _look_up(rows: _Rows, pairs: _Pairs, scratch: _Scratch, stack: _Stack, state: Integers) -> None:
+    """Set the bits of the members on the stack in the baskets of the class, where these are rows of bits."""
+    row_W, row_R, bit_W, basket_B = rows.bit_W, rows.row_R, stack.bit_W, scratch.basket_B
+    first, members, words = state[_CLASS], stack.stop_L[0], state[_WORDS]
+    baskets = 0
+    for w in range(rows.words):
+        bits = row_W[row_R[first] * rows.words + w]
+        held = int(count_bits(bits))
+        # Without a look at how many there are the first few are written, and overwritten where they are fewer.
+        for place in range(max(held, _FEW_BITS)):
+            basket_B[baskets + place] = w * 64 + np.int64(trailing_zeros(bits))
+            bits &= bits - np.uint64(1)
+        baskets += held
+    # The last bit of a row is no basket's.
+    basket_B[baskets : words * 64] = rows.words * 64 - 1
+    for m in range(members):
+        row = row_R[pairs.item_S[stack.set_T[m]]] * rows.words
+        for w in range(words):
+            bit_W[m * words + w] = gather_bits(row_W, row, basket_B, w * 64)
+    _begin(pairs, scratch, stack, state, words)
+
+
+@kernel
+def _begin(pairs: _Pairs, scratch: _Scratch, stack: _Stack, state: Integers, words: Whole) -> None:
+    """Let the extension of the members on the stack begin."""
+    members = stack.stop_L[0]
+    for m in range(members):
+        scratch.local_R[pairs.item_S[stack.set_T[m]]] = -1
+        stack.member_T[m] = m
+    stack.first_L[0], stack.at_L[0] = 0, 0
+    state[_MEMBERS], state[_WORDS], state[_TOP] = members, words, members
+
+
+@kernel
+def _project(entries: Entries, pairs: _Pairs, scratch: _Scratch, stack: _Stack, state: Integers) -> None:
     """Set the bits of the members on the stack in the baskets of the class that hold two or more of them."""
     rank_E, position_E, first_R = entries
     local_R, found_M, bit_W = scratch.local_R, scratch.found_M, stack.bit_W
@@ -496,10 +622,7 @@ def _project(entries: _Entries, pairs: _Pairs, scratch: _Scratch, stack: _Stack,
     for m in range(members):
         for w in range(words):
             bit_W[m * words + w] = bit_W[m * room + w]
-        local_R[pairs.item_S[stack.set_T[m]]] = -1
-        stack.member_T[m] = m
-    stack.first_L[0], stack.at_L[0] = 0, 0
-    state[_MEMBERS], state[_WORDS], state[_TOP] = members, words, members
+    _begin(pairs, scratch, stack, state, words)
 
 
 @kernel

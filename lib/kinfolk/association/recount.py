@@ -13,18 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.association.baskets import Baskets, Codes, Integers
+from kinfolk.association.baskets import Baskets, Codes, Entries, Integers, order_baskets
 from kinfolk.association.lattice import Lattice
 from kinfolk.kernels.bits import LANES, count_row, count_words, intersect_rows
 from kinfolk.kernels.compiling import Whole, kernel
-
-
-class _Entries(NamedTuple):
-    """Baskets, and where each rank stands in them: see `Baskets`."""
-
-    rank_E: Codes
-    position_E: NDArray[np.uint32]
-    first_R: Integers
 
 
 class _Work(NamedTuple):
@@ -47,16 +39,16 @@ def count_sets(lattice: Lattice, baskets: Baskets) -> Integers:
     count_S[:items] = baskets.count_R
     if items < len(count_S):
         deepest = int(lattice.lengths.max()) + 1
-        rows_R = -(-np.diff(baskets.first_R) // (64 * LANES)) * LANES
+        rows_R = -(-baskets.count_R // (64 * LANES)) * LANES
         words_R = rows_R * (lattice.children_S[:items] + deepest)
         bits = np.empty(int(words_R.max(initial=0)), np.uint64)
         work = _Work(np.full(items, -1, np.int32), bits, *np.empty((2, deepest), np.int64))
-        _count_classes(_Entries(baskets.rank_E, baskets.position_E, baskets.first_R), lattice, work, count_S)
+        _count_classes(order_baskets(baskets), lattice, work, count_S)
     return count_S
 
 
 @kernel
-def _count_classes(entries: _Entries, lattice: Lattice, work: _Work, count_S: Integers) -> None:
+def _count_classes(entries: Entries, lattice: Lattice, work: _Work, count_S: Integers) -> None:
     first_R, children_S, local_R, bit_W = entries.first_R, lattice.children_S, work.local_R, work.bit_W
     for first in range(len(local_R)):
         members, start = np.int64(children_S[first]), np.int64(lattice.child_S[first])
@@ -74,7 +66,7 @@ def _count_classes(entries: _Entries, lattice: Lattice, work: _Work, count_S: In
 
 
 @kernel
-def _set_bits(entries: _Entries, lattice: Lattice, work: _Work, first: Whole) -> None:
+def _set_bits(entries: Entries, lattice: Lattice, work: _Work, first: Whole) -> None:
     """Number the members of a class, and set the bits of each in the baskets of the class."""
     rank_E, position_E, first_R = entries
     local_R, bit_W = work.local_R, work.bit_W

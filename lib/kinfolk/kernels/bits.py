@@ -85,11 +85,14 @@ def count_row(_typing_context: Any, bits: Any, row: Any, words: Any) -> Any:
 
 
 def _open_rows(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
-    """Where the words of an array lie, and the other arguments as 64-bit integers."""
-    array_type, *others = signature.args
-    data = context.make_array(array_type)(context, builder, arguments[0]).data
-    counts = [context.cast(builder, value, of, types.int64) for of, value in zip(others, arguments[1:], strict=True)]
-    return [data, *counts]
+    """Where the elements of arrays lie, and the other arguments as 64-bit integers."""
+
+    def read(of: Any, value: Any) -> Any:
+        if isinstance(of, types.Array):
+            return context.make_array(of)(context, builder, value).data
+        return context.cast(builder, value, of, types.int64)
+
+    return [read(of, value) for of, value in zip(signature.args, arguments, strict=True)]
 
 
 def _count_from_zero(builder: Any) -> Any:
@@ -132,6 +135,43 @@ def load_from(context: Any, builder: Any, array: Typed, places: Sequence[Typed],
     pointer = cgutils.get_item_pointer(context, builder, array_type, made, indices)  # type: ignore[no-untyped-call]
     align = array_type.dtype.bitwidth // 8
     return builder.load(builder.bitcast(pointer, loaded.as_pointer()), align=align, typ=loaded)
+
+
+@instruction
+def gather_bits(_typing_context: Any, bits: Any, row: Any, numbers: Any, place: Any) -> Any:
+    """The bits with 64 numbers, from a place of an array on, of a row of words that begins at a word; as a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data, row, listed, place = _open_rows(context, builder, signature, arguments)
+        begin = builder.add(builder.ptrtoint(data, _WORD), builder.shl(row, ir.Constant(_WORD, 3)))
+        starts = _spread(builder, begin)
+        pointers = ir.VectorType(_WORD.as_pointer(), LANES)
+        flags = ir.VectorType(ir.IntType(1), LANES)
+        kind = ir.FunctionType(_WORDS, [pointers, ir.IntType(32), flags, _WORDS])
+        gather = _declare(builder, f"llvm.masked.gather.v{LANES}i64.v{LANES}p0i64", kind)
+        word = ir.Constant(_WORD, 0)
+        for first in range(0, 64, LANES):
+            some = _load_words(builder, listed, builder.add(place, ir.Constant(_WORD, first)))
+            offsets = builder.shl(builder.lshr(some, _same(6)), _same(3))
+            addresses = builder.inttoptr(builder.add(starts, offsets), pointers)
+            every, nothing = ir.Constant(flags, [1] * LANES), ir.Constant(_WORDS, [0] * LANES)
+            words = builder.call(gather, [addresses, ir.Constant(ir.IntType(32), 8), every, nothing])
+            bit = builder.shl(_same(1), builder.and_(some, _same(63)))
+            found = builder.bitcast(builder.icmp_unsigned("!=", builder.and_(words, bit), nothing), ir.IntType(LANES))
+            word = builder.or_(word, builder.shl(builder.zext(found, _WORD), ir.Constant(_WORD, first)))
+        return word
+
+    return types.uint64(bits, row, numbers, place), generate
+
+
+def _same(value: int) -> Any:
+    return ir.Constant(_WORDS, [value] * LANES)
+
+
+def _spread(builder: Any, word: Any) -> Any:
+    """A word, so many times."""
+    single = builder.insert_element(ir.Constant(_WORDS, ir.Undefined), word, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(single, single, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
 
 
 @instruction
