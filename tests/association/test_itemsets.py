@@ -62,7 +62,7 @@ def counted(baskets: Baskets, lattice: Lattice) -> dict[Itemset, int]:
 
 @pytest.fixture(params=["roomy", "no room", "many items"])
 def _room(request: pytest.FixtureRequest) -> object:
-    """Small data has to go through the same seams as large: arrays that have to grow again and again, pairs in lists."""
+    """Small data has to go through the same seams as large: arrays that grow again and again, pairs in lists."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "many items":
             patch.setattr(kernel, "_MOST_TABLED", 0)

@@ -223,7 +223,7 @@ def _table_pairs(
     """
     items = len(singles.item_S)
 
-    # A pair is in no more baskets than its rarer item. Mostly half the memory will do, more of which stays in the cache.
+    # A pair is in no more baskets than its rarer item: mostly half the memory will do, and stays in the cache.
     is_countable = items < 2 or np.sort(baskets.count_R)[-2] <= _MOST_COUNTED
     most_baskets = baskets.basket_count if is_countable else _MOST_COUNTED
 
