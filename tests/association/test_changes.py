@@ -114,3 +114,17 @@ def test_what_is_known_is_kept_as_rows() -> None:
     again = Known.from_table(shuffled, basket_count=3, border=1, id_type=pa.string())
     assert counts_of(again, 1) == counts_of(known, 1)
     assert (again.basket_count, again.border) == (3, 1)
+
+
+def test_numbers_come_and_go_as_well() -> None:
+    def numbers(baskets: list[list[int]]) -> pa.Table:
+        return pa.table({"items": pa.array(baskets, pa.list_(pa.int32()))})
+
+    known = find_known(encode_baskets(numbers([[1, 2], [1]] * 9), lambda _: 3), 3, AssociationSettings(), threads=1)
+    night = {"least": lambda baskets: least_count(0.2, baskets), "max_length": 10, "threads": 1}
+    changed = update(known, numbers([[1, 2]]), numbers([]), **night)
+    assert changed is not None
+    assert counts_of(changed, 4) == {frozenset({1}): 19, frozenset({2}): 10, frozenset({1, 2}): 10}
+    back = update(changed, numbers([]), numbers([[1, 2]]), **night)
+    assert back is not None
+    assert counts_of(back, 4) == counts_of(known, 4)

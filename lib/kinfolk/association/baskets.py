@@ -118,7 +118,8 @@ def encode_known(table: pa.Table, known: Baskets, *, threads: int = 1) -> Basket
     """Reduce other baskets to the items of known ones, named by the same ranks."""
     with ThreadPoolExecutor(threads) as pool:
         counted = _count_parts(table, pool, threads)
-        rank_I = pc.index_in(counted.ids, known.item_ids).fill_null(END).to_numpy()
+        # Without a basket nothing tells the type of the items.
+        rank_I = pc.index_in(counted.ids.cast(known.item_ids.type), known.item_ids).fill_null(END).to_numpy()
         packed = _pack(counted, rank_I, len(known.item_ids), pool)
     count_R = np.zeros(len(known.item_ids), np.int64)
     count_R[rank_I[rank_I >= 0]] = counted.count_I[rank_I >= 0]
