@@ -119,10 +119,15 @@ def against_best_peer(bench: Bench) -> Mapping[str, Reading]:
     count = int(SUPPORT * MOST_BASKETS)
     rules = mine_tables(spark, folder, settings_of(SUPPORT), out).rules
     seconds = {}
-    for name, given in (("fim_tables", {"count": count}), ("rusket", {"support": SUPPORT})):
-        peer = bench.peer("itemset_miners", environment="rules", name=f"miner_{name}")
+    peers = {
+        "PyFIM": ("mine_fim_tables", {"count": count}),
+        "rusket (fpgrowth)": ("mine_rusket", {"support": SUPPORT, "method": "fpgrowth"}),
+        "rusket (eclat)": ("mine_rusket", {"support": SUPPORT, "method": "eclat"}),
+    }
+    for name, (function, given) in peers.items():
+        peer = bench.peer("itemset_miners", environment="rules", name=f"miner_{function}")
         try:
-            found, cost = measure(partial(peer.call, f"mine_{name}", arguments | given, limit=PEER_LIMIT))
+            found, cost = measure(partial(peer.call, function, arguments | given, limit=PEER_LIMIT))
             seconds[name] = cost.wall
             if found != rules:
                 raise WrongResult(f"{rules:,} rules were found, {found:,} by {name}")

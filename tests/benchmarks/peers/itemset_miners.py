@@ -100,8 +100,8 @@ def mine_fim_tables(folder: str, count: int, confidence: float) -> int:
     return len(fim.arules(baskets, supp=-count, conf=100 * confidence, report="a", mode="o", zmin=2))
 
 
-def mine_rusket(folder: str, support: float, confidence: float) -> int:
-    """From Parquet to rules by rusket; return how many."""
+def mine_rusket(folder: str, support: float, confidence: float, method: str = "fpgrowth") -> int:
+    """From Parquet to rules by rusket; return how many lead to one item."""
     import rusket
     from scipy.sparse import csr_matrix
 
@@ -109,11 +109,12 @@ def mine_rusket(folder: str, support: float, confidence: float) -> int:
     if hasattr(lists, "chunks"):
         lists = lists.chunk(0)
     encoded = lists.values.dictionary_encode()
-    codes, starts = encoded.indices.to_numpy(), lists.offsets.to_numpy()
+    # rusket writes to what it is given.
+    codes, starts = encoded.indices.to_numpy().copy(), lists.offsets.to_numpy().copy()
     held = csr_matrix((np.ones(len(codes), np.uint8), codes, starts), shape=(len(lists), len(encoded.dictionary)))
-    sets = rusket.fpgrowth(held, min_support=support, use_colnames=False)
+    sets = rusket.mine(held, min_support=support, use_colnames=False, method=method)
     rules = rusket.association_rules(sets, num_itemsets=len(lists), metric="confidence", min_threshold=confidence)
-    return len(rules)
+    return int((rules["consequents"].map(len) == 1).sum())
 
 
 serve(
