@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinfolk.association import kernel, rules
+from kinfolk.association import kernel, pairs, rules
 from kinfolk.association.baskets import Baskets, encode_baskets
-from kinfolk.association.kernel import Limits, count_itemsets, search_itemsets
+from kinfolk.association.kernel import count_itemsets, search_itemsets
 from kinfolk.association.lattice import CLOSED, GENERATOR, MAXIMAL, Lattice, link_subsets, mark_sets
 from kinfolk.association.oracle import (
     Itemset,
@@ -28,6 +28,7 @@ from kinfolk.association.oracle import (
 )
 from kinfolk.association.rules import best_confidences, derive_rules, tell_improvements
 from kinfolk.association.thresholds import least_count
+from kinfolk.association.tree import Limits
 
 ITEMS = "abcdehé\"\\'"
 UNLIMITED = 10**9
@@ -67,8 +68,10 @@ def _room(request: pytest.FixtureRequest) -> object:
         if request.param == "many items":
             patch.setattr(kernel, "_MOST_TABLED", 0)
         if request.param != "roomy":
-            for name in ("_FIRST_SETS", "_FIRST_WORDS", "_FIRST_PLACES", "_MOST_COUNTED"):
+            for name in ("_FIRST_SETS", "_FIRST_WORDS", "_FIRST_PLACES"):
                 patch.setattr(kernel, name, 1)
+            for name in ("_FIRST_SETS", "_MOST_COUNTED"):
+                patch.setattr(pairs, name, 1)
             patch.setattr(rules, "_RULES_AT_A_TIME", 1)
         yield
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from kinfolk.association.baskets import Baskets, encode_baskets, encode_known
 from kinfolk.association.evidence import COLUMNS, gather_evidence, hold_out
-from kinfolk.association.kernel import Limits, search_itemsets
+from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.lattice import Lattice, link_subsets
 from kinfolk.association.recount import count_sets
 from kinfolk.association.rules import Rules, derive_rules
+from kinfolk.association.tree import Limits
 
 BASKETS = st.lists(st.sets(st.sampled_from("abcdefgh")), max_size=40)
 

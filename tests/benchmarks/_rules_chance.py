@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from kinfolk.association.baskets import encode_baskets
 from kinfolk.association.forecast import count_least
-from kinfolk.association.kernel import Limits, search_itemsets
+from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.lattice import link_subsets
 from kinfolk.association.selection import choose_rules
+from kinfolk.association.tree import Limits
 from kinfolk.settings import AssociationSettings
 
 from ._rules_data import read_lists, t10i4

@@ -17,12 +17,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Baskets, encode_baskets
-from kinfolk.association.kernel import Limits, Tree, search_itemsets
+from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.lattice import CLOSED, Lattice, link_subsets, mark_sets
 from kinfolk.association.mining import mine_baskets
 from kinfolk.association.rules import Rules, count_rules, derive_rules
 from kinfolk.association.task import Report
 from kinfolk.association.thresholds import least_count
+from kinfolk.association.tree import Limits, Tree
 from kinfolk.engines.spark import build_session
 from kinfolk.settings import AssociationSettings, SparkSettings
 

@@ -235,6 +235,8 @@ def test_rules_come_strongest_first(lake: str) -> None:
     assert shown is not None
     assert [rule.lift for rule in shown.rules] == sorted((r["lift"] for r in rules), reverse=True)[:7]
     assert shown.total == 40
+    assert len(shown.scatter.marks) == 40
+    assert "A3 → B: support 10.0%, confidence 50.0%, lift" in " ".join(mark.title for mark in shown.scatter.marks)
 
 
 def test_a_pinned_version_stays_what_it_was(lake: str) -> None:

@@ -21,9 +21,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Baskets, encode_baskets, encode_known
-from kinfolk.association.kernel import Limits, Tree, search_itemsets
+from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.lattice import link_subsets
 from kinfolk.association.recount import count_sets
+from kinfolk.association.tree import Limits, Tree
 
 STATE = pa.schema(
     [

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from kinfolk.association.baskets import Baskets, Integers, encode_baskets
-from kinfolk.association.kernel import Limits, count_itemsets
+from kinfolk.association.kernel import count_itemsets
 from kinfolk.association.thresholds import least_count
+from kinfolk.association.tree import Limits
 from kinfolk.settings import AssociationSettings
 
 _SET_BYTES, _ITEM_BYTES = 160, 44

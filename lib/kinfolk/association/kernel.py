@@ -9,36 +9,32 @@ Threads take classes. Each keeps its place in arrays and comes back wherever it 
 only as the result does.
 
 Shape suffixes: E entries of baskets, R ranks, S itemsets, M members of a class, L levels of the search, T places on its
-stack, W words of 64 baskets, Z stretches of ranks.
+stack, W words of 64 baskets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Baskets, Codes, Entries, Integers, order_baskets
-from kinfolk.kernels.bits import count_bits, count_words, gather_bits, intersect_rows, prefetch, trailing_zeros
+from kinfolk.association.pairs import AHEAD, Pairs, list_pairs, table_pairs
+from kinfolk.association.tree import Limits, Tree, cut_tree, join_trees, lengthen, lengthen_tree, make_tree
+from kinfolk.kernels.bits import LANES, count_bits, count_words, gather_bits, intersect_rows, prefetch, trailing_zeros
 from kinfolk.kernels.compiling import Whole, kernel
 
-_DONE, _NEEDS_SETS, _NEEDS_STACK, _NEEDS_PAIRS, _NEEDS_BASKETS = range(5)
+_DONE, _NEEDS_SETS, _NEEDS_STACK = range(3)
 _CLASS, _SIZE, _MEMBERS, _WORDS, _LEVEL, _TOP, _SHARE = range(7)
 """Places of what a search knows of itself: the class it comes to or is in; how many itemsets it has written; how many
 members the class has and how many words a bitset; the level that is extended, -1 between classes, the first free place,
 and which share of the classes it is."""
 
 _FIRST_SETS, _FIRST_WORDS, _FIRST_PLACES = 1 << 14, 1 << 16, 1 << 10
-_STRETCH_BITS = 6
-"""Bits of a rank that tell it from others of its stretch."""
 _FEW_BITS = 4
 """Baskets of 64 that most words of a class have at most."""
-_AHEAD = 16
-"""Baskets of a class that are asked for before they are read: they lie anywhere in memory."""
-_MOST_COUNTED = (1 << 16) - 1
 _MOST_TABLED, _MOST_ROW_WORDS = 1024, 1 << 23
 """Items whose pairs are counted in a table, which stays in the cache, and words of their baskets as rows of bits."""
 _MOST_PAIRED = 8192
@@ -46,29 +42,7 @@ _MOST_PAIRED = 8192
 _SHARES_A_THREAD = 8
 """Shares of the classes: several a thread, so that none waits long for the last."""
 
-Number = TypeVar("Number", bound=np.generic)
-
 _NO_ENTRIES = Entries(np.empty(0, np.int32), np.empty(0, np.uint32), np.zeros(1, np.int64))
-
-
-class Tree(NamedTuple):
-    """Itemsets, each its parent and one more item, of a higher rank; parents come first.
-
-    Set r, for each rank r, is the single item. The children of a set stand beside each other, in the order of their
-    items. `parent_S` is -1 for single items; `count_S` is how many baskets hold the set.
-    """
-
-    parent_S: Codes
-    item_S: Codes
-    count_S: Integers
-
-
-class Limits(NamedTuple):
-    """The least count of a set, the most items, and the most sets that are looked for."""
-
-    least: int
-    length: int
-    sets: int
 
 
 class _Rows(NamedTuple):
@@ -86,24 +60,14 @@ class _Rows(NamedTuple):
 _NO_ROWS = _Rows(np.empty(0, np.uint64), np.empty(0, np.int32), 0)
 
 
-class _Pairs(NamedTuple):
-    """The frequent pairs: those of class r have the second items `item_S[first_R[r]:stop_R[r]]`, which ascend."""
-
-    item_S: Codes
-    first_R: Integers
-    stop_R: Integers
-
-
 class _Scratch(NamedTuple):
     """What the opening of a class needs.
 
-    Between classes `count_R`, which counts pairs, and `seen_Z`, the stretches of ranks of which some were counted, are
-    all 0, and `local_R`, the number of a rank among the members, is all -1. `is_pair_MM` says row by row which members
-    are frequent together; `found_M` is for the members of a basket, and `basket_B` for the numbers of its baskets.
+    Between classes `local_R`, the number of a rank among the members, is all -1. `is_pair_MM` says row by row which
+    members are frequent together; `found_M` is for the members of a basket, and `basket_B` for the numbers of the
+    baskets of a class.
     """
 
-    count_R: Integers
-    seen_Z: NDArray[np.uint8]
     local_R: Codes
     found_M: Codes
     basket_B: Integers
@@ -130,7 +94,7 @@ class _Given(NamedTuple):
 
     entries: Entries
     rows: _Rows
-    pairs: _Pairs
+    pairs: Pairs
     count_R: Integers
 
 
@@ -162,7 +126,7 @@ def search_itemsets(baskets: Baskets, limits: Limits, *, threads: int = 1) -> Tr
         parent_S = some.tree.parent_S
         parent_S[parent_S >= len(small.parent_S)] += before
         before += len(parent_S)
-    return _join([small, *(some.tree for some in found)])
+    return join_trees([small, *(some.tree for some in found)])
 
 
 def count_itemsets(baskets: Baskets, limits: Limits, *, threads: int = 1) -> Integers:
@@ -199,50 +163,19 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
     with ThreadPoolExecutor(threads) as pool:
         written_N = np.zeros(shares, np.int64)
         if is_small:
-            tree, first_R, stop_R = _table_pairs(singles, baskets, limits, pool)
+            tree, pairs = table_pairs(singles, baskets, limits, pool)
             written_N[0] = len(tree.item_S) - items
         else:
-            tree, first_R, stop_R = _list_pairs(singles, entries, limits, written_N, pool)
+            tree, pairs = list_pairs(singles, entries, limits, written_N, pool)
         if limits.length < 3 or written_N.sum() > limits.sets:
             return tree, []
         rows = _set_rows(baskets, tree) if is_small else _NO_ROWS
-        given = _Given(entries, rows, _Pairs(tree.item_S, first_R, stop_R), baskets.count_R)
+        given = _Given(entries, rows, pairs, baskets.count_R)
 
         def extend(share: int) -> _Found:
-            return _ClassSearch(given, limits, written_N, share).run(is_kept=is_kept)
+            return _Search(given, limits, written_N, share).run(is_kept=is_kept)
 
         return tree, list(pool.map(extend, range(shares)))
-
-
-def _table_pairs(
-    singles: Tree, baskets: Baskets, limits: Limits, pool: ThreadPoolExecutor
-) -> tuple[Tree, Integers, Integers]:
-    """Single items and frequent pairs, by one pass over all baskets with a table of all pairs of few items.
-
-    Returns also from where to where the pairs of each class stand.
-    """
-    items = len(singles.item_S)
-
-    # A pair is in no more baskets than its rarer item: mostly half the memory will do, and stays in the cache.
-    is_countable = items < 2 or np.sort(baskets.count_R)[-2] <= _MOST_COUNTED
-    most_baskets = baskets.basket_count if is_countable else _MOST_COUNTED
-
-    def tally(span: tuple[int, int]) -> NDArray[np.uint32]:
-        total_RR, (start, stop) = np.zeros((items, items), np.uint32), span
-        while start < stop:
-            count_RR = np.zeros((items, items), np.uint16)
-            start = int(_tally_pairs(baskets.rank_E, start, stop, count_RR, most_baskets))
-            total_RR += count_RR
-        return total_RR
-
-    first, *others = pool.map(tally, baskets.spans)
-    count_RR = sum(others, first)
-    most = items * (items - 1) // 2
-    found = Tree(np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int64))
-    bound_R = np.full(items + 1, items)
-    _collect_pairs(count_RR, limits.least, found, bound_R)
-    tree = _join([singles, _cut(found, int(bound_R[-1]) - items)])
-    return tree, bound_R[:-1], bound_R[1:]
 
 
 def _set_rows(baskets: Baskets, pairs: Tree) -> _Rows:
@@ -259,163 +192,63 @@ def _set_rows(baskets: Baskets, pairs: Tree) -> _Rows:
     return rows
 
 
-def _list_pairs(
-    singles: Tree, entries: Entries, limits: Limits, written_N: Integers, pool: ThreadPoolExecutor
-) -> tuple[Tree, Integers, Integers]:
-    """The same, class by class, of any number of items."""
-    items, shares = len(singles.item_S), len(written_N)
-    first_R, stop_R = np.zeros((2, items), np.int64)
-
-    def count_pairs(share: int) -> Tree:
-        return _PairSearch(items, limits, written_N, share).run(entries, first_R, stop_R)
-
-    counted = list(pool.map(count_pairs, range(shares)))
-    for share in range(shares):
-        before = items + sum(len(some.item_S) for some in counted[:share])
-        first_R[share::shares] += before
-        stop_R[share::shares] += before
-    return _join([singles, *counted]), first_R, stop_R
-
-
-def _join(trees: list[Tree]) -> Tree:
-    parent_S, item_S, count_S = (np.concatenate(parts) for parts in zip(*trees, strict=True))
-    return Tree(parent_S, item_S, count_S)
-
-
-def _cut(tree: Tree, sets: int) -> Tree:
-    """The first so many sets."""
-    return Tree(tree.parent_S[:sets], tree.item_S[:sets], tree.count_S[:sets])
-
-
-def _lengthened(values: NDArray[Number], size: int) -> NDArray[Number]:
-    longer = np.empty(size, values.dtype)
-    longer[: len(values)] = values
-    return longer
-
-
 class _Search:
-    """Writes sets for one of so many shares of the classes, with more room wherever it is needed.
+    """Finds the sets of three items or more of one of so many shares of the classes, given all pairs.
 
-    `written_N` says how many sets each share has written: all of them end where these are too many.
+    There is more room wherever it is needed. `written_N` says how many sets each share has written: all of them end
+    where these are too many.
     """
-
-    def __init__(self, items: int, limits: Limits, written_N: Integers, share: int) -> None:
-        self.limits, self.written_N = limits, written_N
-        self.tree = Tree(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
-        self.scratch = _Scratch(
-            np.zeros(items, np.int64),
-            np.zeros((items >> _STRETCH_BITS) + 1, np.uint8),
-            np.full(items, -1, np.int32),
-            np.empty(items, np.int32),
-            np.empty(0, np.int64),
-            np.empty(0, np.uint8),
-        )
-        self.state = np.array([share, 0, 0, 0, -1, 0, share])
-        self.make_room()
-
-    def make_room(self) -> None:
-        """Make room for more sets."""
-        used, room = int(self.state[_SIZE]), 2 * len(self.tree.parent_S) + len(self.scratch.count_R) + _FIRST_SETS
-        parent_S, item_S = (_lengthened(values[:used], room) for values in (self.tree.parent_S, self.tree.item_S))
-        self.tree = Tree(parent_S, item_S, _lengthened(self.tree.count_S[:used], room))
-
-    def written(self) -> Tree:
-        """The sets that were written."""
-        return _cut(self.tree, int(self.state[_SIZE]))
-
-
-class _PairSearch(_Search):
-    """Finds the frequent pairs, and notes from where to where those of each class stand."""
-
-    def run(self, entries: Entries, first_R: Integers, stop_R: Integers) -> Tree:
-        """Take the share."""
-        account, bounds = _Account(self.state, np.empty(0, np.int64), self.written_N), (first_R, stop_R)
-        while _count_pairs(entries, self.scratch, self.tree, bounds, self.limits, account) != _DONE:
-            self.make_room()
-        return self.written()
-
-
-class _ClassSearch(_Search):
-    """Finds the sets of three items or more, given all pairs."""
 
     def __init__(self, given: _Given, limits: Limits, written_N: Integers, share: int) -> None:
         items = len(given.count_R)
-        super().__init__(items, limits, written_N, share)
-        self.given = given
+        self.given, self.limits = given, limits
+        members_R = given.pairs.stop_R - given.pairs.first_R
+        side = min(int(members_R.max(initial=0)), _MOST_PAIRED)
+        baskets = int(given.count_R[members_R > 1].max(initial=0)) if given.rows.words else 0
+        self.scratch = _Scratch(
+            np.full(items, -1, np.int32),
+            np.empty(items, np.int32),
+            # Rows have more words than the bits need, and a few numbers are written too many.
+            np.empty(baskets + 64 * LANES + _FEW_BITS, np.int64),
+            np.empty(side**2, np.uint8),
+        )
         levels = np.zeros((3, min(items, limits.length) + 1), np.int64)
         member_T, set_T = np.empty(_FIRST_PLACES, np.int32), np.empty(_FIRST_PLACES, np.int64)
+        self.tree = make_tree(items + _FIRST_SETS)
         self.stack = _Stack(np.empty(_FIRST_WORDS, np.uint64), member_T, set_T, *levels)
+        tally_L = np.zeros(limits.length + 1, np.int64)
+        self.account = _Account(np.array([share, 0, 0, 0, -1, 0, share]), tally_L, written_N)
 
     def run(self, *, is_kept: bool) -> _Found:
         """Take the share, and keep the sets, or only count them."""
-        account = _Account(self.state, np.zeros(self.limits.length + 1, np.int64), self.written_N)
-        grow: dict[int, Callable[[], None]] = {
-            _NEEDS_SETS: self.make_room,
-            _NEEDS_STACK: self.make_places,
-            _NEEDS_PAIRS: self.make_pairs,
-            _NEEDS_BASKETS: self.make_baskets,
-        }
-        status = self._go_on(account, is_kept=is_kept)
+        status = self._go_on(is_kept=is_kept)
         while status != _DONE:
-            grow[status]()
-            status = self._go_on(account, is_kept=is_kept)
-        return _Found(self.written(), account.tally_L)
+            if status == _NEEDS_SETS:
+                self.tree = lengthen_tree(self._written(), 2 * len(self.tree.item_S) + len(self.given.count_R))
+            else:
+                self._make_places()
+            status = self._go_on(is_kept=is_kept)
+        return _Found(self._written(), self.account.tally_L)
 
-    def _go_on(self, account: _Account, *, is_kept: bool) -> int:
+    def _go_on(self, *, is_kept: bool) -> int:
         own = _Own(self.scratch, self.tree, self.stack)
-        return int(_extend_classes(self.given, own, account, self.limits, is_kept))
+        return int(_extend_classes(self.given, own, self.account, self.limits, is_kept))
 
-    def make_places(self) -> None:
+    def _written(self) -> Tree:
+        return cut_tree(self.tree, int(self.account.state[_SIZE]))
+
+    def _make_places(self) -> None:
         """Make room for at least one level more of the class."""
-        top = self.state[_TOP] if self.state[_LEVEL] >= 0 else 0
-        places = int(top + self.state[_MEMBERS])
-        words, stack = int(places * self.state[_WORDS]), self.stack
+        state, stack = self.account.state, self.stack
+        top = state[_TOP] if state[_LEVEL] >= 0 else 0
+        places = int(top + state[_MEMBERS])
+        words = int(places * state[_WORDS])
         if words > len(stack.bit_W):
-            stack = stack._replace(bit_W=_lengthened(stack.bit_W, 2 * words))
+            stack = stack._replace(bit_W=lengthen(stack.bit_W, 2 * words))
         if places > len(stack.member_T):
-            longer = _lengthened(stack.member_T, 2 * places), _lengthened(stack.set_T, 2 * places)
+            longer = lengthen(stack.member_T, 2 * places), lengthen(stack.set_T, 2 * places)
             stack = stack._replace(member_T=longer[0], set_T=longer[1])
         self.stack = stack
-
-    def make_baskets(self) -> None:
-        """Make room for the numbers of the baskets of a class."""
-        self.scratch = self.scratch._replace(basket_B=np.empty(2 * 64 * int(self.state[_WORDS]), np.int64))
-
-    def make_pairs(self) -> None:
-        """Make room for the table of the pairs of a class."""
-        side = min(2 * int(self.state[_MEMBERS]), _MOST_PAIRED)
-        self.scratch = self.scratch._replace(is_pair_MM=np.empty(side**2, np.uint8))
-
-
-@kernel
-def _tally_pairs(rank_E: Codes, start: Whole, stop: Whole, count_RR: NDArray[np.uint16], most: Whole) -> Whole:
-    """Count each pair of at most so many baskets once, as its items come; returns where the last basket ends."""
-    e, baskets = start, 0
-    while e < stop and baskets < most:
-        rank = rank_E[e]
-        if rank >= 0:
-            other = e + 1
-            while rank_E[other] >= 0:
-                count_RR[rank, rank_E[other]] += np.uint16(1)
-                other += 1
-        else:
-            baskets += 1
-        e += 1
-    return e
-
-
-@kernel
-def _collect_pairs(count_RR: NDArray[np.uint32], least: Whole, found: Tree, bound_R: Integers) -> None:
-    """Write the frequent pairs, each of which was counted on either side, as its items came; and where classes end."""
-    parent_S, item_S, count_S = found
-    pairs = 0
-    for rank in range(len(count_RR)):
-        for other in range(rank + 1, len(count_RR)):
-            count = count_RR[rank, other] + count_RR[other, rank]
-            if count >= least:
-                parent_S[pairs], item_S[pairs], count_S[pairs] = rank, other, count
-                pairs += 1
-        bound_R[rank + 1] += pairs
 
 
 @kernel
@@ -429,50 +262,6 @@ def _set_bits(rank_E: Codes, start: Whole, stop: Whole, basket: Whole, rows: _Ro
         else:
             basket += 1
     return basket
-
-
-@kernel
-def _count_pairs(
-    entries: Entries,
-    scratch: _Scratch,
-    tree: Tree,
-    bounds: tuple[Integers, Integers],
-    limits: Limits,
-    account: _Account,
-) -> Whole:
-    """Write the frequent pairs of a share of the classes, and from where to where they stand."""
-    rank_E, position_E, first_R = entries
-    count_R, seen_Z = scratch.count_R, scratch.seen_Z
-    pair_R, pair_stop_R = bounds
-    state, written_N = account.state, account.written_N
-    items, last = len(count_R), len(position_E) - 1
-    while state[_CLASS] < items and written_N.sum() <= limits.sets:
-        first, size = state[_CLASS], state[_SIZE]
-        if size + items - first > len(tree.parent_S):
-            return _NEEDS_SETS
-        for place in range(first_R[first], first_R[first + 1]):
-            prefetch(rank_E, np.int64(position_E[min(place + _AHEAD, last)]))
-            e = np.int64(position_E[place]) + 1
-            while rank_E[e] >= 0:
-                rank = rank_E[e]
-                seen_Z[rank >> _STRETCH_BITS] = 1
-                count_R[rank] += 1
-                e += 1
-        pair_R[first] = size
-        for stretch in range((first + 1) >> _STRETCH_BITS, len(seen_Z)):
-            if not seen_Z[stretch]:
-                continue
-            seen_Z[stretch] = 0
-            begin = max(first + 1, stretch << _STRETCH_BITS)
-            for rank in range(begin, min(items, (stretch + 1) << _STRETCH_BITS)):
-                if count_R[rank] >= limits.least:
-                    tree.parent_S[size], tree.item_S[size], tree.count_S[size] = first, rank, count_R[rank]
-                    size += 1
-                count_R[rank] = 0
-        pair_stop_R[first] = size
-        written_N[state[_SHARE]] += size - state[_SIZE]
-        state[_CLASS], state[_SIZE] = first + len(written_N), size
-    return _DONE
 
 
 @kernel
@@ -508,12 +297,8 @@ def _open_class(given: _Given, scratch: _Scratch, stack: _Stack, state: Integers
     first = state[_CLASS]
     members = pairs.stop_R[first] - pairs.first_R[first]
     state[_MEMBERS], state[_WORDS] = members, count_words(count_R[first])
-    if min(members, _MOST_PAIRED) ** 2 > len(scratch.is_pair_MM):
-        return _NEEDS_PAIRS
     if members > len(stack.member_T) or members * state[_WORDS] > len(stack.bit_W):
         return _NEEDS_STACK
-    if rows.words and 64 * state[_WORDS] + _FEW_BITS > len(scratch.basket_B):
-        return _NEEDS_BASKETS
     if members >= 2 and _pair_members(pairs, scratch, stack, first):
         if rows.words:
             _look_up(rows, pairs, scratch, stack, state)
@@ -524,7 +309,7 @@ def _open_class(given: _Given, scratch: _Scratch, stack: _Stack, state: Integers
 
 
 @kernel
-def _pair_members(pairs: _Pairs, scratch: _Scratch, stack: _Stack, first: Whole) -> Whole:
+def _pair_members(pairs: Pairs, scratch: _Scratch, stack: _Stack, first: Whole) -> Whole:
     """Put the members of a class on the stack that are frequent together with another one; returns their number."""
     local_R, item_S = scratch.local_R, pairs.item_S
     start, stop = pairs.first_R[first], pairs.stop_R[first]
@@ -551,7 +336,7 @@ def _pair_members(pairs: _Pairs, scratch: _Scratch, stack: _Stack, first: Whole)
 
 
 @kernel
-def _mark_pairs(pairs: _Pairs, scratch: _Scratch, stack: _Stack, members: Whole) -> None:
+def _mark_pairs(pairs: Pairs, scratch: _Scratch, stack: _Stack, members: Whole) -> None:
     """Fill the table of which members are frequent together."""
     local_R, is_pair_MM, item_S = scratch.local_R, scratch.is_pair_MM, pairs.item_S
     is_pair_MM[: members * members] = np.uint8(0)
@@ -564,7 +349,7 @@ def _mark_pairs(pairs: _Pairs, scratch: _Scratch, stack: _Stack, members: Whole)
 
 
 @kernel
-def _look_up(rows: _Rows, pairs: _Pairs, scratch: _Scratch, stack: _Stack, state: Integers) -> None:
+def _look_up(rows: _Rows, pairs: Pairs, scratch: _Scratch, stack: _Stack, state: Integers) -> None:
     """Set the bits of the members on the stack in the baskets of the class, where these are rows of bits."""
     row_W, row_R, bit_W, basket_B = rows.bit_W, rows.row_R, stack.bit_W, scratch.basket_B
     first, members, words = state[_CLASS], stack.stop_L[0], state[_WORDS]
@@ -587,7 +372,7 @@ def _look_up(rows: _Rows, pairs: _Pairs, scratch: _Scratch, stack: _Stack, state
 
 
 @kernel
-def _begin(pairs: _Pairs, scratch: _Scratch, stack: _Stack, state: Integers, words: Whole) -> None:
+def _begin(pairs: Pairs, scratch: _Scratch, stack: _Stack, state: Integers, words: Whole) -> None:
     """Let the extension of the members on the stack begin."""
     members = stack.stop_L[0]
     for m in range(members):
@@ -598,7 +383,7 @@ def _begin(pairs: _Pairs, scratch: _Scratch, stack: _Stack, state: Integers, wor
 
 
 @kernel
-def _project(entries: Entries, pairs: _Pairs, scratch: _Scratch, stack: _Stack, state: Integers) -> None:
+def _project(entries: Entries, pairs: Pairs, scratch: _Scratch, stack: _Stack, state: Integers) -> None:
     """Set the bits of the members on the stack in the baskets of the class that hold two or more of them."""
     rank_E, position_E, first_R = entries
     local_R, found_M, bit_W = scratch.local_R, scratch.found_M, stack.bit_W
@@ -606,7 +391,7 @@ def _project(entries: Entries, pairs: _Pairs, scratch: _Scratch, stack: _Stack, 
     bit_W[: members * room] = np.uint64(0)
     baskets = 0
     for place in range(first_R[first], first_R[first + 1]):
-        prefetch(rank_E, np.int64(position_E[min(place + _AHEAD, len(position_E) - 1)]))
+        prefetch(rank_E, np.int64(position_E[min(place + AHEAD, len(position_E) - 1)]))
         e = np.int64(position_E[place]) + 1
         found = 0
         while rank_E[e] >= 0:
@@ -626,7 +411,7 @@ def _project(entries: Entries, pairs: _Pairs, scratch: _Scratch, stack: _Stack, 
 
 
 @kernel
-def _extend(pairs: _Pairs, own: _Own, account: _Account, limits: Limits, most: Whole) -> Whole:
+def _extend(pairs: Pairs, own: _Own, account: _Account, limits: Limits, most: Whole) -> Whole:
     """Write the sets of a class with three items or more; returns what there is no room for.
 
     The search of a class that has too many ends with the first beyond `most`.

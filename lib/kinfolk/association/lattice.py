@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Codes, Integers
-from kinfolk.association.kernel import Tree
+from kinfolk.association.tree import Tree
 from kinfolk.kernels.compiling import Whole, inlined, kernel
 
 NOTHING = -1

@@ -14,10 +14,11 @@ from kinfolk.association.baskets import Baskets, encode_baskets
 from kinfolk.association.changes import STATE, Known, update
 from kinfolk.association.evidence import Evidence, gather_evidence, hold_out
 from kinfolk.association.forecast import count_least, find_least
-from kinfolk.association.kernel import Limits, search_itemsets
+from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.labels import Labels
 from kinfolk.association.lattice import Lattice, link_subsets, mark_sets
 from kinfolk.association.selection import choose_rules, choose_sets
+from kinfolk.association.tree import Limits
 from kinfolk.errors import DataError
 from kinfolk.settings import AssociationSettings
 from kinfolk.tasks.files import write_rows

@@ -230,3 +230,51 @@ def draw_bars(title: str, rows: Sequence[tuple[str, float]], *, is_count: bool) 
         bars.append(Bar(name, pitch * (index + 0.5), x, end - x, written, value < 0))
     summary = "; ".join(f"{bar.name} {bar.value}" for bar in bars)
     return BarChart(title, summary, width, pitch * len(rows), to_x(0.0), tuple(bars))
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of a scatter chart: where, how large, and what it stands for."""
+
+    x: float
+    y: float
+    radius: float
+    title: str
+
+
+@dataclass(frozen=True)
+class ScatterChart:
+    """Points in a plane; `left`, `right`, `top` and `bottom` bound the plot inside the view box."""
+
+    title: str
+    summary: str
+    width: int
+    height: int
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    marks: tuple[Mark, ...]
+
+
+def draw_scatter(title: str, points: Sequence[tuple[float, float, float, str]]) -> ScatterChart:
+    """Draw points, one at least: a share above 0 to the right, by factors; a share upwards; what enlarges; a title.
+
+    Of two points where one enlarges four times as much as the other, it is twice as wide. Large ones are drawn first.
+    """
+    width, height, left, right, top, bottom = 360, 290, 44.0, 352.0, 12.0, 244.0
+    decades = math.floor(math.log10(min(x for x, *_ in points))), math.ceil(math.log10(max(x for x, *_ in points)))
+    low, high = decades[0], max(decades[1], decades[0] + 1)
+    to_x = _scale(low, high, left + 8, right - 8)
+    to_y = _scale(0.0, 1.0, bottom, top)
+    largest = max(size for _, _, size, _ in points)
+    marks = [
+        Mark(to_x(math.log10(x)), to_y(y), 1.5 + 7.0 * math.sqrt(max(size, 0.0) / (largest or 1.0)), name)
+        for x, y, size, name in sorted(points, key=lambda point: -point[2])
+    ]
+    x_ticks = tuple(Tick(to_x(power), f"{100 * 10.0**power:g}%") for power in range(low, high + 1))
+    y_ticks = tuple(Tick(to_y(share / 4), f"{share * 25}%") for share in range(5))
+    summary = f"{len(points)} points"
+    return ScatterChart(title, summary, width, height, left, right, top, bottom, x_ticks, y_ticks, tuple(marks))

@@ -6,10 +6,14 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kinfolk.report.charts import ScatterChart, draw_scatter
+from kinfolk.report.formatting import format_figure, format_share
 from kinfolk.report.graph import Cluster, Link, draw_clusters
 from kinfolk.report.pinned import PinnedTables, Row
 from kinfolk.settings import Settings
 from kinfolk.tables.catalog import ASSOCIATION_RULES
+
+_MOST_POINTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Rule:
 class Rules:
     """The strongest rules by lift, how many there are in all, and clusters of the products connected by twice as many.
 
-    A drawing shows at a glance what the table needs several rows for, so it takes in more rules.
+    A drawing shows at a glance what the table needs several rows for, so it takes in more rules; and a point for each
+    rule shows even more of them.
     """
 
     rules: tuple[Rule, ...]
     total: int
     clusters: tuple[Cluster, ...]
+    scatter: ScatterChart
 
 
 def read_rules(tables: PinnedTables, settings: Settings) -> Rules | None:
@@ -50,12 +56,31 @@ def read_rules(tables: PinnedTables, settings: Settings) -> Rules | None:
         ORDER BY lift DESC, basket_count DESC, antecedent_id, consequent_id LIMIT {2 * settings.report.rules:d}"""
     rows = tables.query(sql, ASSOCIATION_RULES)
     rules = tuple(_rule(row) for row in rows)
-    return Rules(rules[: settings.report.rules], tables.rows(ASSOCIATION_RULES), _draw(rules))
+    if not rules:
+        return None
+    return Rules(rules[: settings.report.rules], tables.rows(ASSOCIATION_RULES), _draw(rules), _scatter(tables, names))
 
 
 def _rule(row: Row) -> Rule:
     values: Row = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
     return Rule(**values)
+
+
+def _scatter(tables: PinnedTables, names: Sequence[str]) -> ScatterChart:
+    """A point for each rule; of very many those that a hash draws, always the same ones."""
+    sql = f"""
+        SELECT {", ".join(names)} FROM association_rules
+        ORDER BY md5(antecedent_id || consequent_id) LIMIT {_MOST_POINTS:d}"""
+    rules = [_rule(row) for row in tables.query(sql, ASSOCIATION_RULES)]
+    return draw_scatter("Rules", [(rule.support, rule.confidence, rule.lift, _name(rule)) for rule in rules])
+
+
+def _name(rule: Rule) -> str:
+    sides = (" + ".join(side) for side in (rule.antecedent_names, rule.consequent_names))
+    return (
+        f"{' → '.join(sides)}: support {format_share(rule.support)}, confidence {format_share(rule.confidence)}, "
+        f"lift {format_figure(rule.lift)}"
+    )
 
 
 def _draw(rules: Sequence[Rule]) -> tuple[Cluster, ...]:
