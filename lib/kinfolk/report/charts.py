@@ -264,17 +264,30 @@ def draw_scatter(title: str, points: Sequence[tuple[float, float, float, str]]) 
 
     Of two points where one enlarges four times as much as the other, it is twice as wide. Large ones are drawn first.
     """
-    width, height, left, right, top, bottom = 360, 290, 44.0, 352.0, 12.0, 244.0
-    decades = math.floor(math.log10(min(x for x, *_ in points))), math.ceil(math.log10(max(x for x, *_ in points)))
-    low, high = decades[0], max(decades[1], decades[0] + 1)
-    to_x = _scale(low, high, left + 8, right - 8)
-    to_y = _scale(0.0, 1.0, bottom, top)
+    width, height, left, right, top, bottom = 360, 296, 44.0, 352.0, 26.0, 250.0
+    x_values = factor_ticks(min(x for x, *_ in points), max(x for x, *_ in points))
+    y_values = nice_ticks(min(y for _, y, *_ in points), 1.0)
+    to_x = _scale(math.log(x_values[0]), math.log(x_values[-1]), left + 10, right - 10)
+    to_y = _scale(y_values[0], y_values[-1], bottom - 8, top + 8)
     largest = max(size for _, _, size, _ in points)
     marks = [
-        Mark(to_x(math.log10(x)), to_y(y), 1.5 + 7.0 * math.sqrt(max(size, 0.0) / (largest or 1.0)), name)
+        Mark(to_x(math.log(x)), to_y(y), 1.0 + 5.0 * math.sqrt(max(size, 0.0) / (largest or 1.0)), name)
         for x, y, size, name in sorted(points, key=lambda point: -point[2])
     ]
-    x_ticks = tuple(Tick(to_x(power), f"{100 * 10.0**power:g}%") for power in range(low, high + 1))
-    y_ticks = tuple(Tick(to_y(share / 4), f"{share * 25}%") for share in range(5))
+    x_ticks = tuple(Tick(to_x(math.log(x)), _axis_label(float(f"{x:.6g}"), is_share=True)) for x in x_values)
+    y_ticks = tuple(Tick(to_y(y), _axis_label(y, is_share=True)) for y in y_values)
     summary = f"{len(points)} points"
     return ScatterChart(title, summary, width, height, left, right, top, bottom, x_ticks, y_ticks, tuple(marks))
+
+
+def factor_ticks(low: float, high: float) -> list[float]:
+    """Round numbers of one digit, 1, 2 or 5, around low to high, both above 0, for a scale of factors.
+
+    >>> factor_ticks(0.011, 0.08)
+    [0.01, 0.02, 0.05, 0.1]
+    """
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    first = max(place for place, tick in enumerate(ticks) if tick <= low * (1 + 1e-9))
+    last = next(place for place, tick in enumerate(ticks) if tick >= high * (1 - 1e-9))
+    return ticks[first : max(last, first + 1) + 1]

@@ -18,7 +18,6 @@ from kinfolk.tables.catalog import (
     ITEM_FEATURES,
     ITEM_GROUPS,
     ITEM_NEIGHBORS,
-    ITEM_RECOMMENDATIONS,
     RAW_EVENTS,
     RAW_ITEMS,
     SIMILAR_PAIRS,
@@ -75,7 +74,6 @@ class _Surveyor:
             self._leg("clean", self._table(CLEAN_EVENTS)),
             self._leg("mine", self._table(FREQUENT_ITEMSETS)),
             Leg("", "", (self._table(ASSOCIATION_RULES),)),
-            self._leg("recommend", self._table(ITEM_RECOMMENDATIONS)),
         )
         return Lane(self._files(RAW_EVENTS), legs)
 
