@@ -9,7 +9,6 @@ Shape suffixes: B baskets of a part, E entries of baskets, I distinct items of a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from kinfolk.errors import DataError
 from kinfolk.kernels.compiling import Whole, kernel
+from kinfolk.kernels.threads import open_threads
 
 END = -1
 """What stands behind each basket."""
@@ -101,7 +101,7 @@ def encode_baskets(
 
     Raises DataError where one process cannot number so many entries.
     """
-    with ThreadPoolExecutor(threads) as pool:
+    with open_threads(threads) as pool:
         counted = _count_parts(table, pool, threads)
         frequent = _rank_items(counted, least(counted.basket_count), excluded)
         ids = counted.ids.take(pa.array(frequent))
@@ -116,7 +116,7 @@ def encode_baskets(
 
 def encode_known(table: pa.Table, known: Baskets, *, threads: int = 1) -> Baskets:
     """Reduce other baskets to the items of known ones, named by the same ranks."""
-    with ThreadPoolExecutor(threads) as pool:
+    with open_threads(threads) as pool:
         counted = _count_parts(table, pool, threads)
         # Without a basket nothing tells the type of the items.
         rank_I = pc.index_in(counted.ids.cast(known.item_ids.type), known.item_ids).fill_null(END).to_numpy()
@@ -126,7 +126,7 @@ def encode_known(table: pa.Table, known: Baskets, *, threads: int = 1) -> Basket
     return Baskets(*packed, count_R, known.item_ids, known.item_names, counted.basket_count)
 
 
-def _count_parts(table: pa.Table, pool: ThreadPoolExecutor, threads: int) -> _Counted:
+def _count_parts(table: pa.Table, pool: Any, threads: int) -> _Counted:
     if LISTS in table.column_names:
         parts = list(pool.map(_read_lists, _chunks(table[LISTS])))
     else:
@@ -245,7 +245,7 @@ def order_baskets(baskets: Baskets, *, threads: int = 1) -> Entries:
     np.cumsum(baskets.count_R, out=first_R[1:])
     entries = Entries(baskets.rank_E, np.empty(int(first_R[-1]), np.uint32), first_R)
     count_TR = np.zeros((len(spans), ranks), np.int64)
-    with ThreadPoolExecutor(threads) as pool:
+    with open_threads(threads) as pool:
         list(pool.map(partial(_tally_ranks, baskets.rank_E), *np.array(spans).reshape(-1, 2).T, count_TR))
         next_TR = first_R[:-1] + np.cumsum(count_TR, axis=0) - count_TR
         list(pool.map(partial(_order_span, entries), spans, next_TR))
@@ -265,9 +265,7 @@ def _order_span(entries: Entries, span: tuple[int, int], next_R: Integers) -> No
         start = end
 
 
-def _pack(
-    counted: _Counted, rank_I: Codes, ranks: int, pool: ThreadPoolExecutor
-) -> tuple[Codes, tuple[tuple[int, int], ...]]:
+def _pack(counted: _Counted, rank_I: Codes, ranks: int, pool: Any) -> tuple[Codes, tuple[tuple[int, int], ...]]:
     """Write the ranks of all baskets."""
     rank_PI = [_fixed(rank_I[item_I]) for item_I in counted.item_PI]
     # As much room as all entries of a thread may take; what is never written takes no memory.

@@ -14,7 +14,6 @@ stack, W words of 64 baskets.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from kinfolk.association.pairs import AHEAD, Pairs, list_pairs, table_pairs
 from kinfolk.association.tree import Limits, Tree, cut_tree, join_trees, lengthen, lengthen_tree, make_tree
 from kinfolk.kernels.bits import LANES, count_bits, count_words, gather_bits, intersect_rows, prefetch, trailing_zeros
 from kinfolk.kernels.compiling import Whole, kernel
+from kinfolk.kernels.threads import open_threads
 
 _DONE, _NEEDS_SETS, _NEEDS_STACK = range(3)
 _CLASS, _SIZE, _MEMBERS, _WORDS, _LEVEL, _TOP, _SHARE = range(7)
@@ -160,7 +160,7 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
     is_small = items <= _MOST_TABLED and items * (baskets.basket_count // 64 + 1) <= _MOST_ROW_WORDS
     entries = _NO_ENTRIES if is_small else order_baskets(baskets, threads=threads)
     shares = 1 if threads == 1 else _SHARES_A_THREAD * threads
-    with ThreadPoolExecutor(threads) as pool:
+    with open_threads(threads) as pool:
         written_N = np.zeros(shares, np.int64)
         if is_small:
             tree, pairs = table_pairs(singles, baskets, limits, pool)

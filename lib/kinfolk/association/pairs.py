@@ -5,8 +5,7 @@ Shape suffixes: E entries of baskets, R ranks, S itemsets, N shares of the class
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +42,7 @@ class _Scratch(NamedTuple):
     seen_Z: NDArray[np.uint8]
 
 
-def table_pairs(singles: Tree, baskets: Baskets, limits: Limits, pool: ThreadPoolExecutor) -> tuple[Tree, Pairs]:
+def table_pairs(singles: Tree, baskets: Baskets, limits: Limits, pool: Any) -> tuple[Tree, Pairs]:
     """Single items and frequent pairs, of few items: by one pass over all baskets, with a table of all pairs."""
     items = len(singles.item_S)
     # A pair is in no more baskets than its rarer item: mostly half the memory will do, and stays in the cache.
@@ -66,9 +65,7 @@ def table_pairs(singles: Tree, baskets: Baskets, limits: Limits, pool: ThreadPoo
     return tree, Pairs(tree.item_S, bound_R[:-1], bound_R[1:])
 
 
-def list_pairs(
-    singles: Tree, entries: Entries, limits: Limits, written_N: Integers, pool: ThreadPoolExecutor
-) -> tuple[Tree, Pairs]:
+def list_pairs(singles: Tree, entries: Entries, limits: Limits, written_N: Integers, pool: Any) -> tuple[Tree, Pairs]:
     """The same of any number of items: class by class, for each the baskets that hold its item.
 
     `written_N` is to say how many pairs each share of the classes has written: all end where these are too many.
