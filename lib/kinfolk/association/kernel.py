@@ -35,7 +35,7 @@ and which share of the classes it is."""
 _FIRST_SETS, _FIRST_WORDS, _FIRST_PLACES = 1 << 14, 1 << 16, 1 << 10
 _FEW_BITS = 4
 """Baskets of 64 that most words of a class have at most."""
-_MOST_TABLED, _MOST_ROW_WORDS = 1024, 1 << 23
+_MOST_TABLED, _MOST_ROW_WORDS = 1024, 1 << 25
 """Items whose pairs are counted in a table, which stays in the cache, and words of their baskets as rows of bits."""
 _MOST_PAIRED = 8192
 """Members of a class above which a table of their pairs would cost more than it saves."""
@@ -157,19 +157,21 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
     limits = limits._replace(sets=limits.sets - int((baskets.count_R >= limits.least).sum()))
     if limits.length < 2 or limits.sets < 0:
         return singles, []
-    is_small = items <= _MOST_TABLED and items * (baskets.basket_count // 64 + 1) <= _MOST_ROW_WORDS
-    entries = _NO_ENTRIES if is_small else order_baskets(baskets, threads=threads)
+    is_tabled = items <= _MOST_TABLED
+    entries = _NO_ENTRIES if is_tabled else order_baskets(baskets, threads=threads)
     shares = 1 if threads == 1 else _SHARES_A_THREAD * threads
     with open_threads(threads) as pool:
         written_N = np.zeros(shares, np.int64)
-        if is_small:
+        if is_tabled:
             tree, pairs = table_pairs(singles, baskets, limits, pool)
             written_N[0] = len(tree.item_S) - items
         else:
             tree, pairs = list_pairs(singles, entries, limits, written_N, pool)
         if limits.length < 3 or written_N.sum() > limits.sets:
             return tree, []
-        rows = _set_rows(baskets, tree) if is_small else _NO_ROWS
+        rows = _set_rows(baskets, tree) if is_tabled else _NO_ROWS
+        if is_tabled and not rows.words:
+            entries = order_baskets(baskets, threads=threads)
         given = _Given(entries, rows, pairs, baskets.count_R)
 
         def extend(share: int) -> _Found:
@@ -179,11 +181,13 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
 
 
 def _set_rows(baskets: Baskets, pairs: Tree) -> _Rows:
-    """The baskets as rows of bits; an item of a set of three is in two frequent pairs."""
+    """The baskets as rows of bits, none if these were too many; an item of a set of three is in two frequent pairs."""
     items = len(baskets.count_R)
     sides = np.concatenate([pairs.parent_S[items:], pairs.item_S[items:]])
     is_needed_R = np.bincount(sides, minlength=items) >= 2
     needed, words = int(is_needed_R.sum()), baskets.basket_count // 64 + 1
+    if needed * words > _MOST_ROW_WORDS:
+        return _NO_ROWS
     row_R = np.where(is_needed_R, np.cumsum(is_needed_R) - 1, needed).astype(np.int32)
     rows = _Rows(np.zeros((needed + 1) * words, np.uint64), row_R, words)
     basket = 0
