@@ -165,8 +165,8 @@ def _group_lines(basket_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> _Par
     is_basket = pc.is_valid(basket_ids)
     if not pc.all(is_basket, min_count=0).as_py():
         basket_ids, item_ids = basket_ids.filter(is_basket), item_ids.filter(is_basket)
-    basket_E, baskets = _tell_apart(_whole(basket_ids))
-    code_E, ids = _tell_apart(_whole(item_ids))
+    basket_E, baskets = _tell_apart(whole(basket_ids))
+    code_E, ids = _tell_apart(whole(item_ids))
     start_B = np.zeros(len(baskets) + 1, np.int64)
     start_B[1:] = np.cumsum(np.bincount(basket_E, minlength=len(baskets)))
     if np.any(basket_E[1:] < basket_E[:-1]):
@@ -179,9 +179,10 @@ def _group_lines(basket_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> _Par
     return _Part(code_E, _fixed(start_B), ids)
 
 
-def _whole(column: pa.ChunkedArray) -> Any:
-    whole = column.combine_chunks()
-    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+def whole(column: pa.ChunkedArray) -> Any:
+    """A column as one array."""
+    combined = column.combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def _tell_apart(values: Any) -> tuple[Codes, Any]:
@@ -235,7 +236,7 @@ def _name_items(item_ids: pa.ChunkedArray, names: pa.ChunkedArray, frequent: pa.
     tally = tally.sort_by([("rank", "ascending"), ("count_all", "descending"), ("name", "ascending")])
     # The first of several places of a rank is that of the commonest name.
     place = pc.index_in(pa.array(np.arange(len(frequent), dtype=np.int32)), tally["rank"].combine_chunks())
-    return pc.coalesce(_whole(tally["name"]).take(place), frequent.cast(pa.string()))
+    return pc.coalesce(whole(tally["name"]).take(place), frequent.cast(pa.string()))
 
 
 def order_baskets(baskets: Baskets, *, threads: int = 1) -> Entries:

@@ -139,16 +139,14 @@ def _most_unknown(known: Known, came: pa.Table, least: int, max_length: int, thr
 
 def match_sets(tree: Tree, baskets: Baskets, known: Known) -> NDArray[np.bool_]:
     """Which sets of a tree are known."""
-    there = _keys(known.tree, known.item_ids)
-    sought = _keys(tree, baskets.item_ids.cast(known.item_ids.type))
-    return np.array([key in there for key in sought], bool)
+    there = set(_list_sets(known.tree, known.item_ids))
+    sought = _list_sets(tree, baskets.item_ids.cast(known.item_ids.type))
+    return np.array([items in there for items in sought], bool)
 
 
-def _keys(tree: Tree, ids: pa.Array) -> dict[frozenset[object], int]:
-    """Each set by its items."""
-    names, sets = ids.to_pylist(), dict[frozenset[object], int]()
-    held: list[frozenset[object]] = []
-    for number, (parent, item) in enumerate(zip(tree.parent_S.tolist(), tree.item_S.tolist(), strict=True)):
-        held.append((held[parent] if parent >= 0 else frozenset()) | {names[item]})
-        sets[held[-1]] = number
+def _list_sets(tree: Tree, ids: pa.Array) -> list[frozenset[object]]:
+    """The items of each set."""
+    names, sets = ids.to_pylist(), list[frozenset[object]]()
+    for parent, item in zip(tree.parent_S.tolist(), tree.item_S.tolist(), strict=True):
+        sets.append((sets[parent] if parent >= 0 else frozenset()) | {names[item]})
     return sets

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kinfolk.association.baskets import LISTS, Baskets, Integers, encode_known
+from kinfolk.association.baskets import LISTS, Baskets, Integers, encode_known, whole
 from kinfolk.association.lattice import Lattice
 from kinfolk.association.measures import measure
 from kinfolk.association.recount import count_sets
@@ -122,8 +122,7 @@ def hold_out(table: pa.Table, share: float) -> tuple[pa.Table, pa.Table]:
     if LISTS in table.column_names:
         number_N = np.arange(table.num_rows, dtype=np.uint64)
     else:
-        encoded = pc.dictionary_encode(table["basket_id"].cast(pa.string())).combine_chunks()
-        encoded = encoded if isinstance(encoded, pa.Array) else pa.concat_arrays(encoded.chunks)
+        encoded = whole(pc.dictionary_encode(table["basket_id"].cast(pa.string())))
         number_N = _hash_all(encoded.dictionary)[encoded.indices.to_numpy()]
     # The bits are mixed as SplitMix64 does (Steele, Lea and Flood, Fast splittable generators, OOPSLA 2014).
     mixed_N = (number_N + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from kinfolk.association.baskets import Baskets, Integers, encode_baskets
+from kinfolk.association.baskets import LISTS, Baskets, Integers, encode_baskets
 from kinfolk.association.kernel import count_itemsets
 from kinfolk.association.thresholds import least_count
 from kinfolk.association.tree import Limits
@@ -46,7 +47,9 @@ class MiningForecast:
 
 def forecast_mining(table: pa.Table, settings: AssociationSettings, *, threads: int) -> MiningForecast:
     """Count what there is to find in a table of lists or of lines, as `encode_baskets` takes it."""
-    entries = table.num_rows if "basket_id" in table.column_names else len(table["items"].combine_chunks().flatten())
+    entries = (
+        table.num_rows if "basket_id" in table.column_names else pc.sum(pc.list_value_length(table[LISTS])).as_py() or 0
+    )
     baskets = encode_baskets(
         table, lambda count: count_least(settings, count), excluded=settings.excluded_items, threads=threads
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Codes, Integers
 from kinfolk.association.lattice import Lattice, find_child
-from kinfolk.association.measures import Counts, count
+from kinfolk.association.measures import Counts, Values, count
 from kinfolk.association.thresholds import least_counts
 from kinfolk.kernels.compiling import Whole, kernel
 
@@ -25,8 +25,6 @@ _RULES_AT_A_TIME = 1 << 18
 _NEXT, _DEPTH = 0, 1
 """Places of what the search for rules knows of itself: the set that comes next, and how many items were taken out of
 it, -1 before the first."""
-
-Values = NDArray[np.float64]
 
 
 class Rules(NamedTuple):

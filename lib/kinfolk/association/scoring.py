@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kinfolk.association.baskets import Codes, Integers
+from kinfolk.association.baskets import Codes, Integers, whole
 from kinfolk.kernels.compiling import Whole, kernel
 
 RECOMMENDATIONS = pa.schema(
@@ -111,10 +111,9 @@ class RuleIndex:
 
 def _flatten(lists: pa.ChunkedArray) -> tuple[Integers, pa.Array]:
     """Where each list begins and the last ends, and the values of all."""
-    whole = lists.combine_chunks()
-    whole = whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks)
-    lengths = whole.value_lengths().fill_null(0).to_numpy()
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), whole.flatten()
+    array = whole(lists)
+    lengths = array.value_lengths().fill_null(0).to_numpy()
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), array.flatten()
 
 
 def _choose_triggers(start_Q: Integers, item_J: Codes, items: int) -> NDArray[np.int64]:

@@ -86,14 +86,13 @@ def choose_rules(lattice: Lattice, baskets: Baskets, settings: AssociationSettin
     if settings.max_false_discovery_rate is None:
         yield from _choose_by_measures(lattice, baskets, settings)
         return
-    p_values = [_weigh(some, lattice, baskets, settings)[1] for some in _choose_by_measures(lattice, baskets, settings)]
-    rates = false_discovery_rates(np.concatenate([*p_values, np.empty(0)]), tests=1)
+    tested = [_weigh(some, lattice, baskets, settings) for some in _choose_by_measures(lattice, baskets, settings)]
+    rates = false_discovery_rates(np.concatenate([np.empty(0), *(weighed_Q for _, weighed_Q in tested)]), tests=1)
     first = 0
-    for some in _choose_by_measures(lattice, baskets, settings):
-        rate_Q = rates[first : first + len(some.rules.both_Q)]
-        first += len(rate_Q)
-        told = replace(some, p_Q=_weigh(some, lattice, baskets, settings)[0], rate_Q=rate_Q)
-        yield told.where(rate_Q <= settings.max_false_discovery_rate)
+    for some, (p_Q, _) in zip(_choose_by_measures(lattice, baskets, settings), tested, strict=True):
+        rate_Q = rates[first : first + len(p_Q)]
+        first += len(p_Q)
+        yield replace(some, p_Q=p_Q, rate_Q=rate_Q).where(rate_Q <= settings.max_false_discovery_rate)
 
 
 def _choose_by_measures(lattice: Lattice, baskets: Baskets, settings: AssociationSettings) -> Iterator[ChosenRules]:

@@ -48,8 +48,7 @@ def find_changes(run: Run, found: MiningResult) -> pa.Table:
     """What became of the rules that the last good run left; nothing where there is none."""
     from kinfolk.association.drift import CHANGES, compare_rules
 
-    before = [run.previous(table) for table in (ASSOCIATION_RULES, FREQUENT_ITEMSETS)]
-    rules, itemsets = before
+    rules, itemsets = run.previous(ASSOCIATION_RULES), run.previous(FREQUENT_ITEMSETS)
     if rules is None or itemsets is None:
         return CHANGES.empty_table()
     old, new = (_read(*frames) for frames in ((rules, itemsets), (found.rules, found.itemsets)))
