@@ -103,14 +103,14 @@ def encode_baskets(
     """
     with open_threads(threads) as pool:
         counted = _count_parts(table, pool, threads)
-        frequent = _rank_items(counted, least(counted.basket_count), excluded)
+        frequent = rank_items(counted.ids, counted.count_I, least(counted.basket_count), excluded)
         ids = counted.ids.take(pa.array(frequent))
         rank_I = np.full(len(counted.ids), END, np.int32)
         rank_I[frequent] = np.arange(len(frequent), dtype=np.int32)
         packed = _pack(counted, rank_I, len(frequent), pool)
     names = ids.cast(pa.string())
     if "item_name" in table.column_names:
-        names = _name_items(table["item_id"], table["item_name"], ids)
+        names = choose_names(tally_names(table, ids), ids)
     return Baskets(*packed, counted.count_I[frequent], ids, names, counted.basket_count)
 
 
@@ -217,9 +217,8 @@ def _count_items(stretches: list[_Part], item_PI: list[Codes], items: int) -> In
     return count_I
 
 
-def _rank_items(counted: _Counted, least: int, excluded: Sequence[str]) -> Integers:
-    """The frequent items in order of rank."""
-    ids, count_I = counted.ids, counted.count_I
+def rank_items(ids: pa.Array, count_I: Integers, least: int, excluded: Sequence[str] = ()) -> Integers:
+    """Those of some items that at least so many baskets hold, in order of rank."""
     is_wanted = count_I >= least
     if excluded:
         is_wanted &= ~pc.is_in(ids.cast(pa.string()), pa.array(excluded, pa.string())).to_numpy(zero_copy_only=False)
@@ -229,14 +228,21 @@ def _rank_items(counted: _Counted, least: int, excluded: Sequence[str]) -> Integ
     return frequent[np.lexsort((place, count_I[frequent]))]
 
 
-def _name_items(item_ids: pa.ChunkedArray, names: pa.ChunkedArray, frequent: pa.Array) -> pa.Array:
-    rank_E = pc.index_in(item_ids, frequent)
-    lines = pa.table({"rank": rank_E, "name": names}).filter(pc.field("name").is_valid() & pc.field("rank").is_valid())
-    tally = lines.group_by(["rank", "name"]).aggregate([([], "count_all")])
-    tally = tally.sort_by([("rank", "ascending"), ("count_all", "descending"), ("name", "ascending")])
+def tally_names(table: pa.Table, ids: pa.Array) -> pa.Table:
+    """How many lines call each item what: columns rank, name, lines. The items have the ranks that they come in."""
+    rank_E = pc.index_in(table["item_id"], ids)
+    lines = pa.table({"rank": rank_E, "name": table["item_name"]})
+    named = lines.filter(pc.field("name").is_valid() & pc.field("rank").is_valid())
+    tally = named.group_by(["rank", "name"]).aggregate([([], "count_all")])
+    return tally.select(["rank", "name", "count_all"]).rename_columns(["rank", "name", "lines"])
+
+
+def choose_names(tally: pa.Table, ids: pa.Array) -> pa.Array:
+    """What most lines call each item, ties by the name that sorts first; its id where no line has a name."""
+    tally = tally.sort_by([("rank", "ascending"), ("lines", "descending"), ("name", "ascending")])
     # The first of several places of a rank is that of the commonest name.
-    place = pc.index_in(pa.array(np.arange(len(frequent), dtype=np.int32)), tally["rank"].combine_chunks())
-    return pc.coalesce(whole(tally["name"]).take(place), frequent.cast(pa.string()))
+    place = pc.index_in(pa.array(np.arange(len(ids), dtype=np.int32)), whole(tally["rank"]))
+    return pc.coalesce(whole(tally["name"]).take(place), ids.cast(pa.string()))
 
 
 def order_baskets(baskets: Baskets, *, threads: int = 1) -> Entries:

@@ -5,6 +5,7 @@ Shape suffixes: S itemsets, Q rules, G strata, N rows of a table, X bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,21 +98,36 @@ class Evidence:
 
 
 def gather_evidence(
-    kept: pa.Table, held_out: pa.Table | None, baskets: Baskets, lattice: Lattice, *, threads: int
+    kept: pa.Table,
+    held_out: pa.Table | None,
+    strata: Sequence[str],
+    baskets: Baskets,
+    lattice: Lattice,
+    *,
+    threads: int,
 ) -> Evidence:
-    """Count the sets in held-out baskets, and in those of each stratum where rows have one."""
+    """Count the sets in held-out baskets, and in those of each of some strata."""
 
     def count(table: pa.Table) -> Counted:
         encoded = encode_known(table, baskets, threads=threads)
         return Counted(count_sets(lattice, encoded), encoded.basket_count)
 
-    strata = {}
-    if STRATUM in kept.column_names:
-        tally = pc.value_counts(kept[STRATUM].drop_null()).to_pylist()
-        tally.sort(key=lambda entry: (-entry["counts"], entry["values"]))
-        for name in sorted(entry["values"] for entry in tally[:_MOST_STRATA]):
-            strata[name] = count(kept.filter(pc.equal(kept[STRATUM], name)))
-    return Evidence(None if held_out is None else count(held_out), strata)
+    counted = {name: count(kept.filter(pc.equal(kept[STRATUM], name))) for name in strata}
+    return Evidence(None if held_out is None else count(held_out), counted)
+
+
+def tally_strata(table: pa.Table) -> pa.Table:
+    """How many rows each stratum has: columns stratum, rows. Rows without one are of none."""
+    if STRATUM not in table.column_names:
+        return pa.table({STRATUM: pa.nulls(0, pa.string()), "rows": pa.nulls(0, pa.int64())})
+    tally = table.filter(pc.field(STRATUM).is_valid()).group_by(STRATUM).aggregate([([], "count_all")])
+    return tally.select([STRATUM, "count_all"]).rename_columns([STRATUM, "rows"])
+
+
+def choose_strata(tally: pa.Table) -> list[str]:
+    """The strata within which rules are checked, sorted: where there are very many, those with the most rows."""
+    ordered = tally.sort_by([("rows", "descending"), (STRATUM, "ascending")])
+    return sorted(ordered[STRATUM].slice(0, _MOST_STRATA).to_pylist())
 
 
 def hold_out(table: pa.Table, share: float) -> tuple[pa.Table, pa.Table]:

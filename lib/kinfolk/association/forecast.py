@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from kinfolk.association.baskets import LISTS, Baskets, Integers, encode_baskets
 from kinfolk.association.kernel import count_itemsets
+from kinfolk.association.lattice import link_subsets
 from kinfolk.association.thresholds import least_count
-from kinfolk.association.tree import Limits
+from kinfolk.association.tree import Limits, Tree
 from kinfolk.settings import AssociationSettings
 
 _SET_BYTES, _ITEM_BYTES = 160, 44
@@ -106,3 +107,12 @@ def find_least(baskets: Baskets, settings: AssociationSettings, *, threads: int)
             else:
                 highest = middle
     return least
+
+
+def raise_least(least: int, tree: Tree, settings: AssociationSettings) -> int:
+    """What `find_least` says of `top_itemsets`, where all sets that `least` baskets hold are at hand."""
+    if settings.top_itemsets is None:
+        return least
+    is_listed_S = (link_subsets(tree).lengths >= settings.min_length) & (tree.count_S >= least)
+    count_S = np.sort(tree.count_S[is_listed_S])[::-1]
+    return int(count_S[settings.top_itemsets - 1]) if len(count_S) >= settings.top_itemsets else least

@@ -16,6 +16,7 @@ from kinfolk.association.baskets import LISTS
 from kinfolk.association.changes import Known
 from kinfolk.association.evidence import STRATUM
 from kinfolk.association.measures import MEASURES
+from kinfolk.association.partitions import count_tasks, mine_parts
 from kinfolk.association.task import Report, mine_all, mine_changes
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import AssociationSettings
@@ -186,6 +187,9 @@ def _stratum(baskets: DataFrame, settings: AssociationSettings) -> list[Column]:
 
 def _mine(rows: DataFrame, settings: AssociationSettings, folder: str) -> Report:
     spark, scans = rows.sparkSession, find_scans(rows)
+    tasks = count_tasks(rows, scans, settings)
+    if tasks > 1:
+        return mine_parts(rows, settings, tasks=tasks, scratch=folder)
     threads = settings.threads or count_cores(spark)
     empty = _arrow_schema(rows).empty_table()
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from kinfolk.association.baskets import Baskets, encode_baskets
 from kinfolk.association.changes import STATE, Known, update
-from kinfolk.association.evidence import Evidence, gather_evidence, hold_out
+from kinfolk.association.evidence import Evidence, choose_strata, gather_evidence, hold_out, tally_strata
 from kinfolk.association.forecast import count_least, find_least
 from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.labels import Labels
@@ -30,7 +30,7 @@ class Report:
     """What a task has to say: the files it wrote, what it counted, and how long each step took.
 
     At least `least` baskets hold a frequent itemset, and `border` one that is known. `found` are all frequent ones,
-    `itemsets` those that were written.
+    `itemsets` those that were written. So many `tasks` shared the baskets.
     """
 
     files: dict[str, str]
@@ -42,6 +42,7 @@ class Report:
     itemsets: int
     rules: int
     seconds: dict[str, float]
+    tasks: int = 1
 
     def to_json(self) -> str:
         """The report as JSON."""
@@ -70,7 +71,8 @@ def mine_all(read: Callable[[], pa.Table], settings: AssociationSettings, *, thr
     clock.stop("encode")
     found = link_known(find_known(baskets, least, settings, threads=threads), least)
     clock.stop("search")
-    evidence = gather_evidence(kept, held_out, found.header, found.lattice, threads=threads)
+    strata = choose_strata(tally_strata(kept))
+    evidence = gather_evidence(kept, held_out, strata, found.header, found.lattice, threads=threads)
     clock.stop("gather evidence")
     return write_found(found, evidence, settings, scratch=scratch, clock=clock)
 
@@ -118,13 +120,19 @@ def find_known(baskets: Baskets, least: int, settings: AssociationSettings, *, t
     """All itemsets that are frequent, or nearly. Raises DataError where there are too many."""
     border, most = find_border(least, settings), settings.max_itemsets
     tree = search_itemsets(baskets, Limits(border, settings.max_length, most), threads=threads)
-    if len(tree.item_S) > most:
+    known = Known(tree, baskets.item_ids, baskets.item_names, baskets.basket_count, border)
+    require_budget(known, most)
+    return known
+
+
+def require_budget(known: Known, most: int) -> None:
+    """Raise DataError where there are more sets than that."""
+    if len(known.tree.item_S) > most:
         raise DataError(
-            f"more than {most:,} itemsets are found in at least {border:,} of {baskets.basket_count:,} baskets; raise "
-            "association.min_support, lower association.max_length, allow more with association.max_itemsets, or let "
-            "the support be raised to what they allow with association.raises_support"
+            f"more than {most:,} itemsets are found in at least {known.border:,} of {known.basket_count:,} baskets; "
+            "raise association.min_support, lower association.max_length, allow more with association.max_itemsets, or "
+            "let the support be raised to what they allow with association.raises_support"
         )
-    return Known(tree, baskets.item_ids, baskets.item_names, baskets.basket_count, border)
 
 
 @dataclass(frozen=True)

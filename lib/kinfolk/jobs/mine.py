@@ -72,9 +72,10 @@ def _read(rules: DataFrame, itemsets: DataFrame) -> Mined:
 def describe(report: Report) -> str:
     """One line of progress."""
     written = "" if report.itemsets == report.found else f", {report.itemsets:,} of them written"
+    shared = f", by {report.tasks} tasks" if report.tasks > 1 else ""
     return (
         f"  {report.basket_count:,} baskets of {report.items:,} frequent items; {report.found:,} itemsets{written} and "
-        f"{report.rules:,} rules in {format_seconds(sum(report.seconds.values()))}"
+        f"{report.rules:,} rules in {format_seconds(sum(report.seconds.values()))}{shared}"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kinfolk.settings.section import Section
+from kinfolk.settings.section import Section, Size
 
 ItemsetKind = Literal["all", "closed", "maximal", "generators"]
 
@@ -66,6 +66,12 @@ class AssociationSettings(Section):
     """Share of the rules said to have changed since the last run that may not have, but for chance."""
     window_days: Annotated[int, Field(ge=1)] | None = None
     """Mine only events of so many days, in UTC, the last of which is the run date; all by default."""
+    tasks: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Spark tasks that share the baskets; null for as few as keep within max_memory, one as a rule. More are slower
+    where one would do: each looks for what is frequent in its part, and all count what any of them found."""
+    max_memory: Size | None = None
+    """Most memory of a mining task for its baskets, such as 8 GB. Null for what is free where the job is started, less
+    a tenth: give it where tasks run on other machines. Itemsets come on top, for which max_itemsets is the bound."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads that the mining task computes with; 0 for as many as Spark gives a task cores (spark.task.cpus), and all
     cores where one machine does all the work."""

@@ -9,6 +9,7 @@ frames are left to Spark.
 
 from __future__ import annotations
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -64,6 +65,11 @@ class Scans:
 
     parts: tuple[Scan, ...]
     schema: pa.Schema
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files."""
+        return sum(os.path.getsize(file) for part in self.parts for file in part.files)
 
     def read(self, *, threads: int) -> pa.Table:
         """All rows. Raises DataError where a file spells a column in another case than the frame."""
