@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinfolk.association.baskets import Baskets, encode_baskets, encode_known
-from kinfolk.association.evidence import COLUMNS, gather_evidence, hold_out
+from kinfolk.association.evidence import COLUMNS, choose_strata, gather_evidence, hold_out, tally_strata
 from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.lattice import Lattice, link_subsets
 from kinfolk.association.recount import count_sets
@@ -76,13 +76,14 @@ def describe(
 ) -> dict[tuple[str, str], dict]:
     known, lattice = mine(baskets, 1)
     held = None if held_out is None else table_of(held_out)
-    evidence = gather_evidence(table_of(baskets, strata), held, known, lattice, threads=1)
+    rows = table_of(baskets, strata)
+    evidence = gather_evidence(rows, held, choose_strata(tally_strata(rows)), known, lattice, threads=1)
     rules = Rules(*(np.concatenate(parts) for parts in zip(*derive_rules(lattice, 0), strict=True)))
-    rows = pa.table(evidence.describe(rules, lattice), schema=pa.schema(COLUMNS)).to_pylist()
+    told = pa.table(evidence.describe(rules, lattice), schema=pa.schema(COLUMNS)).to_pylist()
     ids = known.item_ids.to_pylist()
     return {
         (ids[before], ids[after]): row
-        for before, after, row in zip(rules.antecedent_Q, rules.consequent_Q, rows, strict=True)
+        for before, after, row in zip(rules.antecedent_Q, rules.consequent_Q, told, strict=True)
         if before < len(ids)
     }
 
