@@ -25,10 +25,13 @@ CHOICES: dict[str, list[str | None]] = {
     "customer_id": ["7", "8", None],
     "item_id": ["pen", "cup", "cup ", None],
     "item_name": ["PEN", None],
+    "category": ["Desk > Pens", " Desk > Pens\t", " ", None],
+    "segment": ["north", "north ", "", None],
     "event_time": ["2026-01-01", "2026-01-02", "01.02.2026", None],
     "quantity": ["1", "1.0", "2", "0", "-1", "many", None],
     "price": ["1.50", "1.5", "0", "-0.01", "free", None],
 }
+TEXTS = ("basket_id", "customer_id", "item_id", "item_name", "category", "segment")
 COLUMNS = ["source", "file", "row", *CHOICES]
 
 
@@ -56,7 +59,7 @@ def judge_slowly(rows: list[dict[str, Any]]) -> dict[int, tuple[str | None, tupl
     for row in sorted(rows, key=lambda row: (row["source"], row["file"], row["row"])):
         text = {name: (row[name] or "").strip() or None for name in CHOICES}
         values = (
-            *(text[name] for name in ("basket_id", "customer_id", "item_id", "item_name")),
+            *(text[name] for name in TEXTS),
             _read(text["event_time"], lambda t: datetime.strptime(t, "%Y-%m-%d")),
             _read(text["quantity"], lambda t: int(Decimal(t))),
             _read(text["price"], Decimal),
@@ -71,7 +74,7 @@ def judge_slowly(rows: list[dict[str, Any]]) -> dict[int, tuple[str | None, tupl
 
 
 def _first_reason(source: str, text: dict[str, str | None], values: tuple[Any, ...]) -> str | None:
-    basket, _, item, _, time, quantity, price = values
+    basket, _, item, *_, time, quantity, price = values
     if basket is None:
         return "basket_missing"
     if item is None:
@@ -113,7 +116,7 @@ def test_every_row_gets_the_slow_judges_verdict_and_values(spark: SparkSession) 
     found = run(spark, rows)
     assert len(found) == len(rows)
     assert {row["row"]: row["reject_reason"] for row in found} == {n: reason for n, (reason, _) in expected.items()}
-    names = ["basket_id", "customer_id", "item_id", "item_name", "event_time", "quantity", "price"]
+    names = [*TEXTS, "event_time", "quantity", "price"]
     typed = {
         row["row"]: tuple(v.replace(tzinfo=None) if isinstance(v, datetime) else v for v in (row[n] for n in names))
         for row in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,18 @@ def test_the_table_mirrors_the_files(shop: Shop) -> None:
     (shop.folder / "b.csv").unlink()
     assert shop.ingest().status == "succeeded"
     assert shop.rows() == {"a.csv": ["pen", "tea", "hat"], "c.csv": ["egg"]}
+
+
+def test_a_lake_from_before_there_were_categories_and_segments_takes_them(shop: Shop) -> None:
+    older = tuple(column for column in RAW_EVENTS.columns if column.name not in {"category", "segment"})
+    shop.lake.prepare(replace(RAW_EVENTS, columns=older))
+    shop.write("a.csv", "pen", "cup")
+    shop.ingest()
+    (shop.folder / "a.csv").write_text("basket,item,group,shop\nB,pen,Desk > Pens,north\nB,cup,,\n")
+    named = {"name": "shop", "path": str(shop.folder), "basket": "basket", "item": "item"}
+    shop.ingest(sources={"events": [named | {"category": "group", "segment": "shop"}]})
+    rows = shop.lake.read(RAW_EVENTS, columns=["item_id", "category", "segment"]).to_pylist()
+    assert sorted(tuple(row.values()) for row in rows) == [("cup", None, None), ("pen", "Desk > Pens", "north")]
 
 
 def test_rows_of_vanished_files_stay_where_the_settings_say_so(shop: Shop) -> None:

@@ -16,7 +16,7 @@ from kinfolk.settings import CleaningSettings, EventSource
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-_TEXTS = ("basket_id", "customer_id", "item_id", "item_name")
+_TEXTS = ("basket_id", "customer_id", "item_id", "item_name", "category", "segment")
 _VALUES = (*_TEXTS, "event_time", "quantity", "price")
 
 

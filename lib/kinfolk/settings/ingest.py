@@ -74,6 +74,10 @@ class EventSource(FileSource):
     """Column with the customer's id."""
     item_name: ColumnName | None = None
     """Column with the item's name."""
+    category: ColumnName | None = None
+    """Column with the item's category; levels of a path are divided by ` > `, the widest first: Food > Dairy > Milk."""
+    segment: ColumnName | None = None
+    """Column with the segment of the basket, such as country or store."""
     time: ColumnName | None = None
     """Column with the time of the event."""
     quantity: ColumnName | None = None

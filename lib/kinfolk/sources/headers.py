@@ -17,7 +17,7 @@ from kinfolk.sources.json_lines import read_json_header
 from kinfolk.sources.parquet import read_parquet_header
 
 _ITEM_COLUMNS = ("id", "subject", "variant", "label", "text", "image", "audio")
-_EVENT_COLUMNS = ("basket", "customer", "item", "item_name", "time", "quantity", "price")
+_EVENT_COLUMNS = ("basket", "customer", "item", "item_name", "category", "segment", "time", "quantity", "price")
 _HEADERS_AT_A_TIME = 8
 
 

@@ -27,6 +27,8 @@ _EVENT_COLUMNS = {
     "customer": "customer_id",
     "item": "item_id",
     "item_name": "item_name",
+    "category": "category",
+    "segment": "segment",
     "time": "event_time",
     "quantity": "quantity",
     "price": "price",

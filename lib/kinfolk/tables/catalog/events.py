@@ -18,6 +18,8 @@ RAW_EVENTS = Table(
         Column("customer_id", "string", "who bought", nullable=True),
         Column("item_id", "string", "what was bought", nullable=True),
         Column("item_name", "string", "name of the item", nullable=True),
+        Column("category", "string", "category of the item, its levels divided by ` > `", nullable=True),
+        Column("segment", "string", "segment of the basket, such as country or store", nullable=True),
         Column("event_time", "string", "when", nullable=True),
         Column("quantity", "string", "how many", nullable=True),
         Column("price", "string", "price of one", nullable=True),
@@ -35,6 +37,15 @@ CLEAN_EVENTS = Table(
         Column("customer_id", "string", "who bought; null where unknown", nullable=True),
         Column("item_id", "string", "what was bought"),
         Column("item_name", "string", "name of the item; null where unknown", nullable=True),
+        Column(
+            "category",
+            "string",
+            "category of the item, its levels divided by ` > `, the widest first; null where unknown",
+            nullable=True,
+        ),
+        Column(
+            "segment", "string", "segment of the basket, such as country or store; null where unknown", nullable=True
+        ),
         Column("event_time", "timestamp", "when, UTC; null where the source names no time column", nullable=True),
         Column("quantity", "int", "how many, above 0"),
         Column(
