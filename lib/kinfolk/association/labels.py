@@ -29,6 +29,32 @@ _SETS_AT_A_TIME = 1 << 16
 _NAMES = pa.list_(pa.dictionary(pa.int32(), pa.string()))
 
 
+def itemset_schema(ids: pa.DataType) -> pa.Schema:
+    """The columns of itemsets of items with such ids."""
+    marks = [(name, pa.bool_()) for name in ("is_closed", "is_maximal", "is_generator")]
+    counts = [("length", pa.int32()), ("basket_count", pa.int64()), ("support", pa.float64())]
+    return pa.schema([("itemset_id", pa.string()), *counts, *marks, ("items", _list_of(ids)), ("item_names", _NAMES)])
+
+
+def rule_schema(ids: pa.DataType) -> pa.Schema:
+    """The columns of rules of items with such ids."""
+    counts = [(name, pa.int64()) for name in ("basket_count", "antecedent_count", "consequent_count", "baskets")]
+    return pa.schema(
+        [
+            *((f"{side}_id", pa.string()) for side in ("antecedent", "consequent")),
+            *counts,
+            *((name, pa.float64()) for name in (*MEASURES, *_JUDGEMENTS)),
+            *EVIDENCE.items(),
+            *((side, _list_of(ids)) for side in ("antecedent", "consequent")),
+            *((f"{side}_names", _NAMES) for side in ("antecedent", "consequent")),
+        ]
+    )
+
+
+def _list_of(ids: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.dictionary(pa.int32(), ids))
+
+
 class Labels:
     """Writes itemsets, and rules of them, with their items in the order of their ids."""
 
@@ -38,38 +64,11 @@ class Labels:
         self._ids, self._names = baskets.item_ids.take(order_R), baskets.item_names.take(order_R)
         place_R = np.empty(len(order_R), np.int32)
         place_R[order_R.to_numpy()] = np.arange(len(order_R), dtype=np.int32)
+        self.itemset_schema, self.rule_schema = itemset_schema(self._ids.type), rule_schema(self._ids.type)
         self._place_J = np.empty(len(lattice.item_J), np.int32)
         _place_items(lattice.start_S, lattice.item_J, place_R, self._place_J)
         self._quoted = pa.array([json.dumps(item, ensure_ascii=False) for item in self._ids.to_pylist()], pa.string())
         self._set_ids = self._join_ids()
-
-    @property
-    def itemset_schema(self) -> pa.Schema:
-        """The columns of itemsets."""
-        marks = [(name, pa.bool_()) for name in ("is_closed", "is_maximal", "is_generator")]
-        counts = [("length", pa.int32()), ("basket_count", pa.int64()), ("support", pa.float64())]
-        return pa.schema(
-            [("itemset_id", pa.string()), *counts, *marks, ("items", self._items_type), ("item_names", _NAMES)]
-        )
-
-    @property
-    def rule_schema(self) -> pa.Schema:
-        """The columns of rules."""
-        counts = [(name, pa.int64()) for name in ("basket_count", "antecedent_count", "consequent_count", "baskets")]
-        return pa.schema(
-            [
-                *((f"{side}_id", pa.string()) for side in ("antecedent", "consequent")),
-                *counts,
-                *((name, pa.float64()) for name in (*MEASURES, *_JUDGEMENTS)),
-                *EVIDENCE.items(),
-                *((side, self._items_type) for side in ("antecedent", "consequent")),
-                *((f"{side}_names", _NAMES) for side in ("antecedent", "consequent")),
-            ]
-        )
-
-    @property
-    def _items_type(self) -> pa.DataType:
-        return pa.list_(pa.dictionary(pa.int32(), self._ids.type))
 
     def describe_sets(self, chosen_S: Integers, marks_S: NDArray[np.uint8]) -> Iterator[pa.Table]:
         """Some of the itemsets, in parts."""

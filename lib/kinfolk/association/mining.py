@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from kinfolk.association.baskets import LISTS
 from kinfolk.association.changes import Known
-from kinfolk.association.evidence import STRATUM
-from kinfolk.association.measures import MEASURES
 from kinfolk.association.partitions import count_tasks, mine_parts
+from kinfolk.association.rows import check_measures, require_times, select_rows
 from kinfolk.association.task import Report, mine_all, mine_changes
-from kinfolk.errors import DataError, SettingsError
+from kinfolk.errors import SettingsError
 from kinfolk.settings import AssociationSettings
 from kinfolk.tables.scans import find_scans, read_frame
-from kinfolk.tasks.files import open_folder
+from kinfolk.tasks.files import read_file
 from kinfolk.tasks.machines import count_cores, open_scratch
-from kinfolk.tasks.reports import run_tasks
+from kinfolk.tasks.single import Read, run_single
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
-
-_LINES = ("basket_id", "item_id", "item_name")
-_PERIODS = {"year": "yyyy", "quarter": "yyyy'Q'Q", "month": "yyyy-MM", "weekday": "EEEE", "hour": "HH"}
-"""Periods of a time, and how they are written."""
+    from pyspark.sql import DataFrame, SparkSession
 
 
 @dataclass(frozen=True)
@@ -77,13 +70,13 @@ def mine_baskets(
     Raises SettingsError for a measure that there is not and for a window without an end; DataError where there are more
     itemsets or rules than the settings allow, and where no row of a window has a time.
     """
-    _check_measures(settings)
-    rows = _select_rows(baskets, settings, until)
+    check_measures(settings)
+    rows = select_rows(baskets, settings, until)
     folder, remove = open_scratch(baskets.sparkSession, scratch, name="mine")
     try:
         report = _mine(rows, settings, folder)
         if not report.basket_count and settings.window_days is not None:
-            _require_times(baskets)
+            require_times(baskets)
         return _gather(baskets.sparkSession, report, remove)
     except BaseException:
         remove()
@@ -111,11 +104,13 @@ def update_baskets(
             "association.holdout_share, confounder, top_itemsets and raises_support need all baskets: mine them all, "
             "or leave these out"
         )
-    _check_measures(settings)
+    check_measures(settings)
     spark = state.known.sparkSession
     threads = settings.threads or count_cores(spark)
-    changed = [_select_rows(frame, settings, None) for frame in (came, came.limit(0) if went is None else went)]
-    id_type = _arrow_schema(changed[0]).field(0).type.value_type if LISTS in changed[0].columns else pa.string()
+    changed = [select_rows(frame, settings, None) for frame in (came, came.limit(0) if went is None else went)]
+    id_type = (
+        to_arrow_schema(changed[0].schema).field(0).type.value_type if LISTS in changed[0].columns else pa.string()
+    )
     rows = read_frame(state.known, threads=threads)
     known = Known.from_table(rows, basket_count=state.basket_count, border=state.border, id_type=id_type)
     folder, remove = open_scratch(spark, scratch, name="mine")
@@ -137,94 +132,19 @@ def update_baskets(
 
 
 def _gather(spark: SparkSession, report: Report, remove: Callable[[], None]) -> MiningResult:
-    frames = {kind: _read(spark, file) for kind, file in report.files.items()}
+    frames = {kind: read_file(spark, file) for kind, file in report.files.items()}
     state = MiningState(frames["known"], report.basket_count, report.border) if "known" in frames else None
     return MiningResult(frames["itemsets"], frames["rules"], state, report, remove)
 
 
-def _check_measures(settings: AssociationSettings) -> None:
-    unknown = sorted(set(settings.min_measures) - set(MEASURES))
-    if unknown:
-        raise SettingsError(
-            f"association.min_measures names {', '.join(unknown)}; the measures are {', '.join(sorted(MEASURES))}"
-        )
-
-
-def _select_rows(baskets: DataFrame, settings: AssociationSettings, until: dt.date | None) -> DataFrame:
-    if settings.window_days is not None:
-        if until is None:
-            raise SettingsError("association.window_days needs the day that the window ends with; give a run date")
-        end = dt.datetime.combine(until, dt.time.min, dt.UTC) + dt.timedelta(days=1)
-        start = end - dt.timedelta(days=settings.window_days)
-        baskets = baskets.where((F.col("event_time") >= F.lit(start)) & (F.col("event_time") < F.lit(end)))
-    stratum = _stratum(baskets, settings)
-    if LISTS in baskets.columns:
-        return baskets.select(LISTS, *stratum)
-    missing = [name for name in _LINES[:2] if name not in baskets.columns]
-    if missing:
-        raise DataError(
-            f"the columns are {', '.join(baskets.columns)}; mining needs {LISTS}, an array, or basket_id and item_id: "
-            "rename or select"
-        )
-    names = [name for name in _LINES if name in baskets.columns]
-    return baskets.dropna(subset=["basket_id", "item_id"]).select(*names, *stratum)
-
-
-def _stratum(baskets: DataFrame, settings: AssociationSettings) -> list[Column]:
-    """The column within whose values rules are checked, if there is to be one."""
-    wanted = settings.confounder
-    if wanted is None:
-        return []
-    if wanted in baskets.columns:
-        return [F.col(f"`{wanted}`").cast("string").alias(STRATUM)]
-    if wanted in _PERIODS and "event_time" in baskets.columns:
-        return [F.date_format("event_time", _PERIODS[wanted]).alias(STRATUM)]
-    raise DataError(
-        f"the columns are {', '.join(baskets.columns)}; association.confounder is {wanted}: name one of them, or, "
-        f"where there is an event_time, one of {', '.join(_PERIODS)}"
-    )
-
-
 def _mine(rows: DataFrame, settings: AssociationSettings, folder: str) -> Report:
-    spark, scans = rows.sparkSession, find_scans(rows)
+    scans = find_scans(rows)
     tasks = count_tasks(rows, scans, settings)
     if tasks > 1:
         return mine_parts(rows, settings, tasks=tasks, scratch=folder)
-    threads = settings.threads or count_cores(spark)
-    empty = _arrow_schema(rows).empty_table()
+    threads = settings.threads or count_cores(rows.sparkSession)
 
-    def mine(given: list[pa.RecordBatch]) -> Iterable[str]:
-        def read() -> pa.Table:
-            if scans is not None:
-                return scans.read(threads=threads)
-            return pa.Table.from_batches(given) if given else empty
+    def mine(read: Read) -> str:
+        return mine_all(read, settings, threads=threads, scratch=folder).to_json()
 
-        return [mine_all(read, settings, threads=threads, scratch=folder).to_json()]
-
-    # Where the task reads the rows itself, Spark has none for it, and one row starts it.
-    reports = run_tasks(rows.coalesce(1) if scans is None else spark.range(1).coalesce(1), mine)
-    if reports:
-        return Report.from_json(reports[0])
-    # Spark starts no task where it knows that there are no rows.
-    return mine_all(lambda: empty, settings, threads=1, scratch=folder)
-
-
-def _arrow_schema(frame: DataFrame) -> pa.Schema:
-    from pyspark.sql.pandas.types import to_arrow_schema
-
-    return to_arrow_schema(frame.schema)
-
-
-def _read(spark: SparkSession, path: str) -> DataFrame:
-    """What was written to a file, whose own schema spares Spark a job to look for it."""
-    files, folder = open_folder(path.rpartition("/")[0])
-    schema = pq.read_schema(f"{folder}/{path.rpartition('/')[2]}", filesystem=files)
-    return spark.read.schema(from_arrow_schema(schema)).parquet(path)
-
-
-def _require_times(events: DataFrame) -> None:
-    if not events.isEmpty() and events.where(F.col("event_time").isNotNull()).isEmpty():
-        raise DataError(
-            "association.window_days is set, but no event has a time; name the time column of the source under "
-            "sources.events, or leave association.window_days out"
-        )
+    return Report.from_json(run_single(rows, scans, mine, threads=threads))

@@ -21,7 +21,7 @@ from kinfolk.association.selection import choose_rules, choose_sets
 from kinfolk.association.tree import Limits
 from kinfolk.errors import DataError
 from kinfolk.settings import AssociationSettings
-from kinfolk.tasks.files import write_rows
+from kinfolk.tasks.files import fill_file, write_rows
 from kinfolk.tasks.reports import Clock
 
 
@@ -60,21 +60,32 @@ def mine_all(read: Callable[[], pa.Table], settings: AssociationSettings, *, thr
     Raises DataError where there are more itemsets or rules than the budgets allow.
     """
     clock = Clock()
+    found, evidence = find_all(read, settings, threads=threads, clock=clock)
+    return write_found(found, evidence, settings, scratch=scratch, clock=clock)
+
+
+def find_all(
+    read: Callable[[], pa.Table], settings: AssociationSettings, *, threads: int, clock: Clock
+) -> tuple[Found, Evidence]:
+    """The frequent sets of what is read, and what held-out baskets and strata say of them.
+
+    Raises DataError where there are more sets than the budget allows.
+    """
     table = read()
     clock.stop("read")
     kept, held_out = hold_out(table, settings.holdout_share) if settings.holdout_share else (table, None)
     del table
+    strata = choose_strata(tally_strata(kept))
     baskets, least = encode_frequent(kept, settings, threads=threads)
-    if settings.confounder is None:
+    if not strata:
         # What is counted once is not kept.
         kept = kept.slice(0, 0)
     clock.stop("encode")
     found = link_known(find_known(baskets, least, settings, threads=threads), least)
     clock.stop("search")
-    strata = choose_strata(tally_strata(kept))
     evidence = gather_evidence(kept, held_out, strata, found.header, found.lattice, threads=threads)
     clock.stop("gather evidence")
-    return write_found(found, evidence, settings, scratch=scratch, clock=clock)
+    return found, evidence
 
 
 def mine_changes(
@@ -151,41 +162,55 @@ def link_known(known: Known, least: int) -> Found:
     return Found(known, least, link_subsets(frequent.tree), frequent.header())
 
 
+@dataclass(frozen=True)
+class Described:
+    """The rows of both tables, some at a time; rules are derived as they are asked for.
+
+    They end with a DataError where there are more of them than `max_rules`.
+    """
+
+    itemset_schema: pa.Schema
+    itemsets: Iterator[pa.Table]
+    rule_schema: pa.Schema
+    rules: Iterator[pa.Table]
+
+
+def describe_found(found: Found, evidence: Evidence, settings: AssociationSettings) -> Described:
+    """The frequent sets that are wanted, and the rules of all of them."""
+    lattice, header = found.lattice, found.header
+    labels, marks_S = Labels(lattice, header), mark_sets(lattice, header.basket_count)
+    itemsets = labels.describe_sets(choose_sets(lattice, marks_S, header, settings), marks_S)
+    rules = (labels.describe_rules(some, evidence) for some in choose_rules(lattice, header, settings))
+    return Described(labels.itemset_schema, itemsets, labels.rule_schema, _watch_rules(rules, settings))
+
+
 def write_found(
     found: Found, evidence: Evidence, settings: AssociationSettings, *, scratch: str, clock: Clock
 ) -> Report:
     """Derive rules from the frequent sets, and write both, and with a margin also what is known."""
-    lattice, header = found.lattice, found.header
-    labels, marks_S = Labels(lattice, header), mark_sets(lattice, header.basket_count)
-    chosen_S = choose_sets(lattice, marks_S, header, settings)
-    files = {"itemsets": write_rows(scratch, labels.itemset_schema, labels.describe_sets(chosen_S, marks_S))}
+    described = describe_found(found, evidence, settings)
+    itemsets = fill_file(scratch, described.itemset_schema, described.itemsets)
     clock.stop("write itemsets")
-    rules = _RuleCount(settings)
-    chosen = choose_rules(lattice, header, settings)
-    described = rules.watch(labels.describe_rules(some, evidence) for some in chosen)
-    files["rules"] = write_rows(scratch, labels.rule_schema, described)
+    rules = fill_file(scratch, described.rule_schema, described.rules)
     clock.stop("write rules")
+    files = {"itemsets": itemsets.path, "rules": rules.path}
     if settings.margin:
         files["known"] = write_rows(scratch, STATE, [found.known.to_table()])
         clock.stop("write what is known")
-    counts = len(header.count_R), len(lattice.count_S), len(chosen_S), rules.count
+    header = found.header
+    counts = len(header.count_R), len(found.lattice.count_S), itemsets.rows, rules.rows
     return Report(files, header.basket_count, found.least, found.known.border, *counts, clock.seconds)
 
 
-class _RuleCount:
-    """Counts rules on their way into a file, and stops where they are too many."""
-
-    def __init__(self, settings: AssociationSettings) -> None:
-        self.count, self._settings = 0, settings
-
-    def watch(self, parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
-        """Hand the parts on."""
-        for part in parts:
-            self.count += part.num_rows
-            if self.count > self._settings.max_rules:
-                raise DataError(
-                    f"more than {self._settings.max_rules:,} rules have a confidence of at least "
-                    f"{self._settings.min_confidence:g}; raise association.min_confidence or association.min_support, "
-                    "ask more of rules with association.min_measures, or allow more with association.max_rules"
-                )
-            yield part
+def _watch_rules(parts: Iterator[pa.Table], settings: AssociationSettings) -> Iterator[pa.Table]:
+    """Hand rules on, and stop where they are too many."""
+    count = 0
+    for part in parts:
+        count += part.num_rows
+        if count > settings.max_rules:
+            raise DataError(
+                f"more than {settings.max_rules:,} rules have a confidence of at least {settings.min_confidence:g}; "
+                "raise association.min_confidence or association.min_support, ask more of rules with "
+                "association.min_measures, or allow more with association.max_rules"
+            )
+        yield part

@@ -7,7 +7,19 @@ import importlib
 from kinfolk.errors import SettingsError
 from kinfolk.run.job import Job
 
-JOB_NAMES = ("ingest", "clean", "featurize", "train", "embed", "join", "match", "mine", "recommend", "report")
+JOB_NAMES = (
+    "ingest",
+    "clean",
+    "featurize",
+    "train",
+    "embed",
+    "join",
+    "match",
+    "mine",
+    "segment",
+    "recommend",
+    "report",
+)
 
 
 def load_job(name: str) -> Job:

@@ -57,6 +57,11 @@ class AssociationSettings(Section):
     confounder: Annotated[str, Field(min_length=1)] | None = None
     """Column within whose values rules are checked, such as source; or year, quarter, month, weekday or hour of
     event_time. A rule tells in which of them it is reversed. Null for no check."""
+    segment_by: Annotated[str, Field(min_length=1)] | None = None
+    """Column by whose values baskets are also mined apart, such as segment, the country or store that a source names;
+    or year, quarter, month, weekday or hour of event_time. Null for none, which leaves the segment job out."""
+    min_segment_baskets: Annotated[int, Field(ge=1)] = 200
+    """Fewest baskets of a segment that is mined: of fewer, many itemsets are frequent by chance."""
     max_rules: Annotated[int, Field(ge=1)] = 10_000_000
     """Most rules; more stop the job before it writes anything."""
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.0

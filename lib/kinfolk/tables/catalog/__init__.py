@@ -5,6 +5,8 @@ from kinfolk.tables.catalog.association import (
     FREQUENT_ITEMSETS,
     ITEM_RECOMMENDATIONS,
     RULE_CHANGES,
+    SEGMENT_ITEMSETS,
+    SEGMENT_RULES,
 )
 from kinfolk.tables.catalog.events import CLEAN_EVENTS, RAW_EVENTS
 from kinfolk.tables.catalog.items import (
@@ -59,6 +61,8 @@ CATALOG: dict[str, Table] = {
         FREQUENT_ITEMSETS,
         ASSOCIATION_RULES,
         RULE_CHANGES,
+        SEGMENT_ITEMSETS,
+        SEGMENT_RULES,
         ITEM_RECOMMENDATIONS,
         JOB_RUNS,
     )
@@ -89,6 +93,8 @@ __all__ = [
     "RAW_ITEMS",
     "REJECTED_ROWS",
     "RULE_CHANGES",
+    "SEGMENT_ITEMSETS",
+    "SEGMENT_RULES",
     "SIMILAR_PAIRS",
     "TEXT_VOCABULARY",
     "TRAINING_METRICS",

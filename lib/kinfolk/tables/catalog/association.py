@@ -103,6 +103,30 @@ ASSOCIATION_RULES = Table(
     run_date_meaning=_RUN_DATE,
 )
 
+_SEGMENT = Column("segment", "string", "value of association.segment_by; counts and shares are of its baskets")
+
+SEGMENT_ITEMSETS = Table(
+    name="segment_itemsets",
+    meaning="Sets of items found together in at least the minimum share of the baskets of a segment.",
+    columns=(_SEGMENT, *FREQUENT_ITEMSETS.columns),
+    key=("segment", "itemset_id"),
+    checks=FREQUENT_ITEMSETS.checks,
+    sort_by=("segment", "itemset_id"),
+    guards_rows=False,
+    run_date_meaning=_RUN_DATE,
+)
+
+SEGMENT_RULES = Table(
+    name="segment_rules",
+    meaning="Rules that hold among the baskets of a segment.",
+    columns=(_SEGMENT, *ASSOCIATION_RULES.columns),
+    key=("segment", "antecedent_id", "consequent_id"),
+    checks=ASSOCIATION_RULES.checks,
+    sort_by=("segment", "antecedent_id", "consequent_id"),
+    guards_rows=False,
+    run_date_meaning=_RUN_DATE,
+)
+
 RULE_CHANGES = Table(
     name="rule_changes",
     meaning=(

@@ -1,0 +1,84 @@
+"""Which rows of a frame are mined, and what is needed of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from kinfolk.association.baskets import LISTS
+from kinfolk.association.evidence import STRATUM
+from kinfolk.association.measures import MEASURES
+from kinfolk.errors import DataError, SettingsError
+from kinfolk.settings import AssociationSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+SEGMENT = "segment"
+"""The column of rows that are mined apart."""
+
+_LINES = ("basket_id", "item_id", "item_name")
+_PERIODS = {"year": "yyyy", "quarter": "yyyy'Q'Q", "month": "yyyy-MM", "weekday": "EEEE", "hour": "HH"}
+"""Periods of a time, and how they are written."""
+
+
+def select_rows(
+    baskets: DataFrame, settings: AssociationSettings, until: dt.date | None, *, segment: str | None = None
+) -> DataFrame:
+    """The rows of the window, with items, names, and where they are asked for, stratum and segment.
+
+    Raises SettingsError for a window without an end, DataError where columns are missing.
+    """
+    if settings.window_days is not None:
+        if until is None:
+            raise SettingsError("association.window_days needs the day that the window ends with; give a run date")
+        end = dt.datetime.combine(until, dt.time.min, dt.UTC) + dt.timedelta(days=1)
+        start = end - dt.timedelta(days=settings.window_days)
+        baskets = baskets.where((F.col("event_time") >= F.lit(start)) & (F.col("event_time") < F.lit(end)))
+    told = []
+    if settings.confounder is not None:
+        told.append(_tell(baskets, settings.confounder, "association.confounder").alias(STRATUM))
+    if segment is not None:
+        told.append(_tell(baskets, segment, "association.segment_by").alias(SEGMENT))
+    if LISTS in baskets.columns:
+        return baskets.select(LISTS, *told)
+    missing = [name for name in _LINES[:2] if name not in baskets.columns]
+    if missing:
+        raise DataError(
+            f"the columns are {', '.join(baskets.columns)}; mining needs {LISTS}, an array, or basket_id and item_id: "
+            "rename or select"
+        )
+    names = [name for name in _LINES if name in baskets.columns]
+    return baskets.dropna(subset=["basket_id", "item_id"]).select(*names, *told)
+
+
+def require_times(events: DataFrame) -> None:
+    """Raise DataError where there are events, but none of them has a time."""
+    if not events.isEmpty() and events.where(F.col("event_time").isNotNull()).isEmpty():
+        raise DataError(
+            "association.window_days is set, but no event has a time; name the time column of the source under "
+            "sources.events, or leave association.window_days out"
+        )
+
+
+def check_measures(settings: AssociationSettings) -> None:
+    """Raise SettingsError for a measure that there is not."""
+    unknown = sorted(set(settings.min_measures) - set(MEASURES))
+    if unknown:
+        raise SettingsError(
+            f"association.min_measures names {', '.join(unknown)}; the measures are {', '.join(sorted(MEASURES))}"
+        )
+
+
+def _tell(baskets: DataFrame, wanted: str, setting: str) -> Column:
+    """What a column says, or in which period a time is."""
+    if wanted in baskets.columns:
+        return F.col(f"`{wanted}`").cast("string")
+    if wanted in _PERIODS and "event_time" in baskets.columns:
+        return F.date_format("event_time", _PERIODS[wanted])
+    raise DataError(
+        f"the columns are {', '.join(baskets.columns)}; {setting} is {wanted}: name one of them, or, where there is an "
+        f"event_time, one of {', '.join(_PERIODS)}"
+    )
