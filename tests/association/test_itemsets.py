@@ -17,6 +17,7 @@ from kinfolk.association import kernel, pairs, rules
 from kinfolk.association.baskets import Baskets, encode_baskets
 from kinfolk.association.kernel import count_itemsets, search_itemsets
 from kinfolk.association.lattice import CLOSED, GENERATOR, MAXIMAL, Lattice, link_subsets, mark_sets
+from kinfolk.association.measures import measure
 from kinfolk.association.oracle import (
     Itemset,
     find_closed,
@@ -26,7 +27,7 @@ from kinfolk.association.oracle import (
     find_maximal,
     find_rules,
 )
-from kinfolk.association.rules import best_confidences, derive_rules, tell_improvements
+from kinfolk.association.rules import derive_rules, find_best_simpler, pick_values, single_rules
 from kinfolk.association.thresholds import least_count
 from kinfolk.association.tree import Limits
 
@@ -124,10 +125,11 @@ def test_rules_and_their_improvement_equal_the_oracles(
 ) -> None:
     encoded, lattice = mine(baskets, least)
     sets, itemsets = sets_of(encoded, lattice), find_itemsets(baskets, least, len(ITEMS))
-    best_J = best_confidences(lattice, encoded.basket_count)
+    best_J = find_best_simpler(lattice, measure("confidence", single_rules(lattice, encoded.basket_count)))
     found = {}
     for some in derive_rules(lattice, min_confidence, max_consequent=max_consequent):
-        for both, before, after, gain in zip(*some, tell_improvements(some, lattice, best_J), strict=True):
+        gain_Q = lattice.count_S[some.both_Q] / lattice.count_S[some.antecedent_Q] - pick_values(some, lattice, best_J)
+        for both, before, after, gain in zip(*some, gain_Q, strict=True):
             assert sets[both] == sets[before] | sets[after]
             assert (sets[before], sets[after]) not in found, "each once"
             found[sets[before], sets[after]] = lattice.count_S[both] / lattice.count_S[before]

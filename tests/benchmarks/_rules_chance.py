@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kinfolk.association.baskets import encode_baskets
 from kinfolk.association.forecast import count_least
 from kinfolk.association.kernel import search_itemsets
-from kinfolk.association.lattice import link_subsets
+from kinfolk.association.lattice import link_subsets, mark_sets
 from kinfolk.association.selection import choose_rules
 from kinfolk.association.tree import Limits
 from kinfolk.settings import AssociationSettings
@@ -76,7 +76,8 @@ def report(table: pa.Table, settings: AssociationSettings) -> Iterator[tuple[str
     baskets = encode_baskets(table, lambda _: least)
     limits = Limits(least, settings.max_length, settings.max_itemsets)
     lattice, ids = link_subsets(search_itemsets(baskets, limits)), baskets.item_ids.to_pylist()
-    for some in choose_rules(lattice, baskets, settings):
+    marks_S = mark_sets(lattice, baskets.basket_count)
+    for some in choose_rules(lattice, marks_S, baskets, settings):
         for before, after in zip(some.rules.antecedent_Q, some.rules.consequent_Q, strict=True):
             yield (ids[before], ids[after]) if before < len(ids) else ("several", ids[after])
 

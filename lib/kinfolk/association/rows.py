@@ -65,11 +65,11 @@ def require_times(events: DataFrame) -> None:
 
 def check_measures(settings: AssociationSettings) -> None:
     """Raise SettingsError for a measure that there is not."""
-    unknown = sorted(set(settings.min_measures) - set(MEASURES))
-    if unknown:
-        raise SettingsError(
-            f"association.min_measures names {', '.join(unknown)}; the measures are {', '.join(sorted(MEASURES))}"
-        )
+    for setting, named in (("min_measures", set(settings.min_measures)), ("top_measure", {settings.top_measure})):
+        if unknown := sorted(named - set(MEASURES)):
+            raise SettingsError(
+                f"association.{setting} names {', '.join(unknown)}; the measures are {', '.join(sorted(MEASURES))}"
+            )
 
 
 def _tell(baskets: DataFrame, wanted: str, setting: str) -> Column:

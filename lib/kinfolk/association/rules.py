@@ -61,28 +61,35 @@ def count_rules(rules: Rules, lattice: Lattice, basket_count: int) -> Counts:
     return count(both, antecedent, consequent, basket_count)
 
 
-def tell_improvements(rules: Rules, lattice: Lattice, best_J: Values) -> Values:
-    """By how much each rule is more confident than any simpler one: `best_J` are the `best_confidences`.
+def single_rules(lattice: Lattice, basket_count: int) -> Counts:
+    """The counts of the rules to single items: for the j-th item of a set, of the rule from its others to this one.
 
-    NaN for a consequent of several items.
+    That of a set of one item comes from nothing, which all baskets hold.
     """
-    improvement_Q = np.empty(len(rules.both_Q))
-    _improve(lattice, *rules, best_J, improvement_Q)
-    return improvement_Q
+    antecedent_J = np.where(lattice.subset_J >= 0, lattice.count_S[lattice.subset_J], basket_count)
+    both_J = np.repeat(lattice.count_S, lattice.lengths)
+    return count(both_J, antecedent_J, lattice.count_S[lattice.item_J], basket_count)
 
 
-def best_confidences(lattice: Lattice, basket_count: int) -> Values:
-    """The highest confidence of the simpler rules with the same consequent, for each item of all sets.
+def find_best_simpler(lattice: Lattice, value_J: Values) -> Values:
+    """The highest value of the simpler rules with the same consequent, for each of the `single_rules`.
 
-    That is, for the j-th item of a set, of rules to this item whose antecedents are proper subsets of the rest of the
-    set. The empty one is among them, for which the confidence is the share of all baskets with the item (Bayardo,
-    Agrawal and Gunopulos, Constraint-based rule mining in large, dense databases, ICDE 1999, section 2.3).
+    A simpler rule has fewer items in its antecedent, which are among those of the other one, or none (Bayardo, Agrawal
+    and Gunopulos, Constraint-based rule mining in large, dense databases, ICDE 1999, section 2.3). -inf where there is
+    none with a value.
     """
     best_J = np.empty(len(lattice.item_J))
     # Smaller sets first: those of a class stand before those of the next one, whatever their lengths.
     order_S = np.argsort(lattice.lengths.astype(np.int16), kind="stable")
-    _find_best(lattice, basket_count, order_S, best_J)
+    _find_best(lattice, value_J, order_S, best_J)
     return best_J
+
+
+def pick_values(rules: Rules, lattice: Lattice, value_J: Values) -> Values:
+    """The values of rules, of those of the `single_rules`; NaN for a consequent of several items."""
+    value_Q = np.empty(len(rules.both_Q))
+    _pick(lattice, rules.both_Q, rules.consequent_Q, value_J, value_Q)
+    return value_Q
 
 
 @kernel
@@ -128,37 +135,30 @@ def _write_rules(
 
 
 @kernel
-def _find_best(lattice: Lattice, basket_count: Whole, order_S: Integers, best_J: Values) -> None:
-    start_S, item_J, subset_J, count_S = lattice.start_S, lattice.item_J, lattice.subset_J, lattice.count_S
+def _find_best(lattice: Lattice, value_J: Values, order_S: Integers, best_J: Values) -> None:
+    start_S, subset_J = lattice.start_S, lattice.subset_J
     for s in order_S:
         start, stop = start_S[s], start_S[s + 1]
         for j in range(start, stop):
-            best = 0.0
-            if stop - start == 1:
-                best_J[j] = best
-                continue
-            if stop - start == 2:
-                best = count_S[item_J[j]] / basket_count
-            for out in range(start, stop):
-                if out == j:
-                    continue
-                # The set without the item `out`, in which the j-th item is one place further ahead if `out` was.
-                smaller = subset_J[out]
-                within = start_S[smaller] + (j - start) - (1 if out < j else 0)
-                antecedent = subset_J[within]
-                if antecedent >= 0:
-                    best = max(best, count_S[smaller] / count_S[antecedent], best_J[within])
+            best = -np.inf
+            if stop - start > 1:
+                for out in range(start, stop):
+                    if out == j:
+                        continue
+                    # The set without the item `out`, in which the j-th is one place further ahead if `out` was.
+                    within = start_S[subset_J[out]] + (j - start) - (1 if out < j else 0)
+                    best = max(best, best_J[within])
+                    if value_J[within] > best:
+                        best = value_J[within]
             best_J[j] = best
 
 
 @kernel
-def _improve(
-    lattice: Lattice, both_Q: Codes, antecedent_Q: Codes, consequent_Q: Codes, best_J: Values, improvement_Q: Values
-) -> None:
+def _pick(lattice: Lattice, both_Q: Codes, consequent_Q: Codes, value_J: Values, value_Q: Values) -> None:
     for q in range(len(both_Q)):
         both, consequent = both_Q[q], consequent_Q[q]
-        improvement_Q[q] = np.nan
+        value_Q[q] = np.nan
         for j in range(lattice.start_S[both], lattice.start_S[both + 1]):
             # Single items are the first sets, in the order of their ranks.
             if lattice.item_J[j] == consequent:
-                improvement_Q[q] = lattice.count_S[both] / lattice.count_S[antecedent_Q[q]] - best_J[j]
+                value_Q[q] = value_J[j]

@@ -47,6 +47,23 @@ def lift_interval(counts: Counts, *, level: float = LEVEL) -> tuple[Values, Valu
     return lift / factor, lift * factor
 
 
+def odds_ratio_interval(counts: Counts, *, level: float = LEVEL) -> tuple[Values, Values]:
+    """The interval of the odds ratio, 0 up, of any rule.
+
+    Woolf's (On estimating the relation between blood group and disease, Annals of Human Genetics 19, 1955), with a half
+    added to each cell (Haldane, The estimation and significance of the logarithm of a ratio of frequencies, 20, 1956).
+
+    >>> low, high = odds_ratio_interval(Counts(*map(np.array, (8.0, 10.0, 20.0, 100.0))))
+    >>> round(float(low), 2), round(float(high), 2)
+    (4.62, 98.73)
+    """
+    cells = counts.both, counts.antecedent_only, counts.consequent_only, counts.neither
+    both, before, after, neither = (np.maximum(cell, 0) + 0.5 for cell in cells)
+    spread = np.sqrt(1 / both + 1 / before + 1 / after + 1 / neither)
+    odds, factor = both * neither / (before * after), np.exp(_quantile(level) * spread)
+    return odds / factor, odds * factor
+
+
 def _quantile(level: float) -> float:
     """The quantile of the standard normal distribution for a two-sided interval."""
     return NormalDist().inv_cdf((1 + level) / 2)

@@ -180,7 +180,7 @@ def describe_found(found: Found, evidence: Evidence, settings: AssociationSettin
     lattice, header = found.lattice, found.header
     labels, marks_S = Labels(lattice, header), mark_sets(lattice, header.basket_count)
     itemsets = labels.describe_sets(choose_sets(lattice, marks_S, header, settings), marks_S)
-    rules = (labels.describe_rules(some, evidence) for some in choose_rules(lattice, header, settings))
+    rules = (labels.describe_rules(some, evidence) for some in choose_rules(lattice, marks_S, header, settings))
     return Described(labels.itemset_schema, itemsets, labels.rule_schema, _watch_rules(rules, settings))
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from kinfolk.settings.section import Section, Size
 
+Redundancy = Literal["same_baskets", "odds_ratio"]
 ItemsetKind = Literal["all", "closed", "maximal", "generators"]
 
 
@@ -43,6 +44,22 @@ class AssociationSettings(Section):
     max_consequent: Annotated[int, Field(ge=1, le=63)] = 1
     """Most items of a rule's consequent. A rule with a longer one says no more than the rules with its single items,
     each of which is at least as confident."""
+    max_antecedent: Annotated[int, Field(ge=1, le=63)] = 63
+    """Most items of a rule's antecedent."""
+    antecedent_items: tuple[str, ...] = ()
+    """Ids of items, one of which a rule's antecedent has to hold; empty for any."""
+    consequent_items: tuple[str, ...] = ()
+    """Ids of items, one of which a rule's consequent has to hold; empty for any."""
+    top_rules: Annotated[int, Field(ge=1)] | None = None
+    """Keep so many rules, the highest by top_measure of those that are wanted, and those that are as high as the last
+    of them; null for all."""
+    top_measure: str = "lift"
+    """The measure, of docs/measures.md, that top_rules goes by."""
+    drops_redundant: Redundancy | None = None
+    """Leave out rules that another one makes needless. same_baskets: one with fewer items before it or, as far as
+    max_consequent allows, more behind it, which is true of the same baskets and wrong for the same. odds_ratio: one
+    with fewer items before it and the same behind, to whose odds ratio it adds nothing certain: the 95% interval does
+    not lie above that of the other; rules to several items stay. Null keeps all."""
     min_measures: dict[str, float] = Field(default_factory=dict)
     """Least values of other measures that a rule has to reach, by name, such as {lift: 1.2}; docs/measures.md lists
     all. A rule for which a measure has no value is left out."""
