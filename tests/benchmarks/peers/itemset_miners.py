@@ -72,17 +72,37 @@ def derive_fim_rules(count: int, confidence: float) -> dict[str, float]:
     return {"rules": len(rules), "seconds": taken - (time.perf_counter() - began)}
 
 
-def mine_mlxtend(folder: str, support: float, confidence: float) -> int:
-    """From Parquet to rules by mlxtend's FP-growth; return how many."""
-    import pandas as pd
+def list_sets(target: str, count: int, algorithm: str) -> list[list[Any]]:
+    """The sets in so many baskets, by PyFIM: of each its items and its baskets."""
+    found = getattr(fim, algorithm)(BASKETS, target=target, supp=-count, report="a")
+    return [[list(items), int(baskets)] for items, baskets in found]
+
+
+def measure_rules(support: float, confidence: float) -> list[dict[str, Any]]:
+    """The rules of all baskets, to items in any number, with all measures that mlxtend has."""
     from mlxtend.frequent_patterns import association_rules, fpgrowth
+
+    rules = association_rules(fpgrowth(tabulate(), min_support=support, use_colnames=True), min_threshold=confidence)
+    sides = {name: rules.pop(name).map(sorted) for name in ("antecedents", "consequents")}
+    return rules.astype(float).assign(**sides).replace({np.inf: None, np.nan: None}).to_dict("records")
+
+
+def tabulate() -> Any:
+    """The baskets as mlxtend takes them, a column for each item."""
+    import pandas as pd
     from mlxtend.preprocessing import TransactionEncoder
 
-    baskets = pq.read_table(folder)["items"].to_pylist()
     encoder = TransactionEncoder()
-    held = encoder.fit(baskets).transform(baskets, sparse=True)
-    table = pd.DataFrame.sparse.from_spmatrix(held, columns=[str(item) for item in encoder.columns_])
-    sets = fpgrowth(table, min_support=support, use_colnames=True)
+    held = encoder.fit(BASKETS).transform(BASKETS, sparse=True)
+    return pd.DataFrame.sparse.from_spmatrix(held, columns=[str(item) for item in encoder.columns_])
+
+
+def mine_mlxtend(folder: str, support: float, confidence: float) -> int:
+    """From Parquet to rules by mlxtend's FP-growth; return how many."""
+    from mlxtend.frequent_patterns import association_rules, fpgrowth
+
+    open_baskets(folder)
+    sets = fpgrowth(tabulate(), min_support=support, use_colnames=True)
     return len(association_rules(sets, metric="confidence", min_threshold=confidence))
 
 
@@ -121,6 +141,8 @@ serve(
     {
         "open_baskets": open_baskets,
         "find_best": find_best,
+        "list_sets": list_sets,
+        "measure_rules": measure_rules,
         "mine_fim": mine_fim,
         "spectrum": spectrum,
         "derive_fim_rules": derive_fim_rules,
