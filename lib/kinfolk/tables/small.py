@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
 from kinfolk.tables.catalog import REJECTED_ROWS
@@ -32,17 +31,19 @@ from kinfolk.tables.storage import open_filesystem, plain_uri
 MOST_ROWS, MOST_BYTES = 500_000, 32 << 20
 """Rows of a result, and of the table as it stands, and bytes of a result's files, up to which Spark is left out."""
 
-# A session that was configured by others may write times in an old form, which pyarrow would take for nanoseconds.
-_PARQUET = pads.ParquetFileFormat(read_options=pads.ParquetReadOptions(coerce_int96_timestamp_unit="us"))
-
 
 def read_small(folder: str, table: Table, lake: Lake) -> pa.Table | None:
     """The rows that Spark wrote to a folder for a table; None where they, or the table's own, are too many."""
     # Row groups of a size of their own are for tables that are fed, and those are no small ones.
     if table.row_group_bytes or lake.snapshot(table).rows > MOST_ROWS:
         return None
+    # Imported here: it loads pandas, for a second that look-ups would wait for.
+    import pyarrow.dataset as pads
+
     files, inside = open_filesystem(folder)
-    found = pads.dataset(inside, filesystem=files, format=_PARQUET)
+    # A session that was configured by others may write times in an old form, which pyarrow would take for nanoseconds.
+    options = pads.ParquetReadOptions(coerce_int96_timestamp_unit="us")
+    found = pads.dataset(inside, filesystem=files, format=pads.ParquetFileFormat(read_options=options))
     sizes = files.get_file_info(found.files)
     if not found.files or sum(info.size for info in sizes) > MOST_BYTES or found.count_rows() > MOST_ROWS:
         return None
