@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kinfolk.association.measures import MEASURES, Measure
+from kinfolk.association.measure_groups import group_measures
+from kinfolk.association.measures import Measure
 
 _HEAD = """# Measures of rules
 
@@ -13,15 +14,19 @@ baskets, P(C|A) = n(AC) / n(A), and ¬ is what a basket does not hold. All measu
 so that any of them can be computed from a table of rules: `kinfolk.association.measures.measure("zhang", counts)`. A
 measure has no value (null) where its formula divides by 0. Logarithms are natural where no base is given. How sure a
 rule is, its intervals and Fisher's exact test, is in `kinfolk.association.significance`.
+"""
 
-| measure | formula | range | what it says | source |
+_COLUMNS = """| measure | formula | range | what it says | source |
 | --- | --- | --- | --- | --- |
 """
 
 
 def document_measures() -> str:
     """The whole page."""
-    return _HEAD + "".join(f"{_describe(measure)}\n" for measure in MEASURES.values())
+    return _HEAD + "".join(
+        f"\n## {meaning}\n\n{_COLUMNS}" + "".join(f"{_describe(measure)}\n" for measure in measures)
+        for meaning, measures in group_measures().items()
+    )
 
 
 def _describe(measure: Measure) -> str:
