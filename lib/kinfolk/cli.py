@@ -7,8 +7,10 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kinfolk.cli_rules import add_rule_commands
 from kinfolk.run.command import EXIT_CODES, add_run_options, add_settings_options, exit_code_of, read_settings
 from kinfolk.settings import Settings
 from kinfolk.tables.lake import Lake
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from kinfolk.jobs.join_plan import PlanOfJoin
 
 Command = Callable[[argparse.Namespace], int]
-
-_MOST_ITEMS_NAMED = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -77,11 +77,10 @@ def _add_look_ups(commands: Any) -> None:
     explain = _look_up(commands, "explain", _explain, "why two items are similar, under the settings of the join")
     explain.add_argument("left_id", metavar="LEFT_ID", help="id of an item, as in clean_items")
     explain.add_argument("right_id", metavar="RIGHT_ID", help="id of another")
-    rules = _look_up(commands, "rules", _rules, "what is bought together with an item")
-    rules.add_argument("item", metavar="ITEM", help="id of the item, or a part of its name")
+    add_rule_commands(partial(_look_up, commands))
     sql = _look_up(commands, "sql", _sql, "answer a SELECT over the tables")
     sql.add_argument("query", metavar="QUERY", help='such as "SELECT job, status FROM job_runs"')
-    for parser, limit in ((similar, 10), (rules, 10), (sql, 100)):
+    for parser, limit in ((similar, 10), (sql, 100)):
         parser.add_argument("--limit", type=int, default=limit, metavar="N", help=f"most rows shown (default: {limit})")
 
 
@@ -272,22 +271,6 @@ def _export(options: argparse.Namespace) -> int:
     print(f"{written.items:,} vectors of {written.dimension:,} coordinates{left_out}")
     print(f"index: {options.folder}")
     return 0
-
-
-def _rules(options: argparse.Namespace) -> int:
-    from kinfolk.tables.lookups import find_rules
-
-    found = find_rules(_lake(options), options.item, options.limit)
-    if not options.json:
-        meant = [f"{item}: {name}" for item, name in found.items.items()]
-        more = f"; and {len(meant) - _MOST_ITEMS_NAMED} more" if len(meant) > _MOST_ITEMS_NAMED else ""
-        print("; ".join(meant[:_MOST_ITEMS_NAMED]) + more)
-    rows = [
-        [r.antecedent_names, r.consequent_names, r.support, r.confidence, r.lift, r.basket_count] for r in found.rules
-    ]
-    return _show(
-        options, asdict(found), rows, ["baskets with", "also hold", "support", "confidence", "lift", "baskets"]
-    )
 
 
 def _sql(options: argparse.Namespace) -> int:

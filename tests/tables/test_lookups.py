@@ -13,10 +13,8 @@ from deltalake import write_deltalake
 
 from kinfolk.errors import NotFoundError, SettingsError
 from kinfolk.tables.catalog import (
-    ASSOCIATION_RULES,
     CATALOG,
     CLEAN_ITEMS,
-    FREQUENT_ITEMSETS,
     ITEM_COPIES,
     ITEM_EMBEDDINGS,
     ITEM_GROUPS,
@@ -26,7 +24,7 @@ from kinfolk.tables.catalog import (
 )
 from kinfolk.tables.contract import Table
 from kinfolk.tables.lake import Lake
-from kinfolk.tables.lookups import find_pair, find_rules, find_similar, list_tables, read_embeddings, run_sql
+from kinfolk.tables.lookups import find_pair, find_similar, list_tables, read_embeddings, run_sql
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -49,30 +47,9 @@ def item(item_id: str, text: str) -> dict:
     }
 
 
-def rule(left: dict[str, str], right: dict[str, str], lift: float, confidence: float = 0.5) -> dict:
-    return {
-        "antecedent_id": str(list(left)),
-        "consequent_id": str(list(right)),
-        "basket_count": 7,
-        "antecedent_count": 14,
-        "consequent_count": 20,
-        "baskets": 70,
-        "support": 0.1,
-        "confidence": confidence,
-        "lift": lift,
-        "antecedent": list(left),
-        "consequent": list(right),
-        "antecedent_names": list(left.values()),
-        "consequent_names": list(right.values()),
-    }
-
-
-TEA, CUP, JAM = {"t'1": "Green TEA"}, {"c1": "Tea cup"}, {"j1": "Jam"}
-
-
 @pytest.fixture
 def stocked(lake: str) -> Lake:
-    """Items a to d, of which b copies a; tea, cups and jam with rules."""
+    """Items a to d, of which b copies a."""
     stock = Lake(lake)
     put(stock, CLEAN_ITEMS, item("a", "red apple"), item("b", "apple again"), item("c", "pear"), item("d'", "plum"))
     put(stock, ITEM_COPIES, {"item_id": "b", "representative_id": "a"})
@@ -80,15 +57,6 @@ def stocked(lake: str) -> Lake:
     near = [("a", 1, "c", 0.9), ("a", 2, "d'", 0.4), ("c", 1, "a", 0.9), ("d'", 1, "a", 0.4)]
     names = ("item_id", "rank", "neighbor_id", "similarity")
     put(stock, ITEM_NEIGHBORS, *(dict(zip(names, row, strict=True)) for row in near))
-    marks = dict.fromkeys(("is_closed", "is_maximal", "is_generator"), True)
-    singles = [
-        marks | {"itemset_id": str(i), "length": 1, "basket_count": 9, "support": 0.2, "items": [i], "item_names": [n]}
-        for i, n in (TEA | CUP | JAM | {"x9": "Lonely soap"}).items()
-    ]
-    pair = {"length": 2, "items": ["t'1", "j1"], "item_names": ["Green TEA", "Jam"]}
-    put(stock, FREQUENT_ITEMSETS, *singles, singles[0] | pair)
-    rules = [rule(TEA, CUP, 2.0), rule(CUP, TEA, 2.0, 0.8), rule(JAM, CUP, 3.0), rule(TEA | JAM, CUP, 5.0)]
-    put(stock, ASSOCIATION_RULES, *rules)
     return stock
 
 
@@ -174,33 +142,6 @@ def test_embeddings_are_those_of_one_modality(stocked: Lake) -> None:
         find_pair(stocked, "a", "c", modality="text")
 
 
-def sides(rules: list) -> list[tuple[list[str], list[str]]]:
-    return [(found.antecedent, found.consequent) for found in rules]
-
-
-def test_rules_are_found_on_either_side_strongest_first(stocked: Lake) -> None:
-    answer = find_rules(stocked, "t'1")
-    assert answer.items == TEA
-    assert sides(answer.rules) == [(["t'1", "j1"], ["c1"]), (["c1"], ["t'1"]), (["t'1"], ["c1"])]
-    assert answer.rules[0].antecedent_names == ["Green TEA", "Jam"]
-    assert (answer.rules[1].lift, answer.rules[1].confidence, answer.rules[1].basket_count) == (2.0, 0.8, 7)
-    assert len(find_rules(stocked, "t'1", limit=1).rules) == 1
-
-
-def test_rules_by_part_of_a_name_take_every_item_that_has_it(stocked: Lake) -> None:
-    assert find_rules(stocked, "tea").items == TEA | CUP
-    assert find_rules(stocked, "green t").items == TEA
-    assert find_rules(stocked, "J1").items == JAM
-    assert len(find_rules(stocked, "tea").rules) == 4
-
-
-def test_a_frequent_item_without_rules_is_no_error_an_unknown_one_is(stocked: Lake) -> None:
-    answer = find_rules(stocked, "soap")
-    assert (answer.items, answer.rules) == ({"x9": "Lonely soap"}, [])
-    with pytest.raises(NotFoundError, match=r"did you mean j1 \(Jam\)\?.*min_support"):
-        find_rules(stocked, "jem")
-
-
 def test_sql_joins_tables_by_name_in_any_case(stocked: Lake) -> None:
     query = """SELECT i.TEXT, n.similarity FROM Clean_Items i JOIN item_neighbors n ON i.item_id = n.neighbor_id
     WHERE n.item_id = 'a' ORDER BY n."rank" """
@@ -263,7 +204,7 @@ def test_look_ups_load_nothing_heavy(stocked: Lake) -> None:
         import sys, kinfolk.console
         from kinfolk.tables.lookups import *
         lake = Lake({stocked.root!r})
-        list_tables(lake), find_similar(lake, "a"), find_rules(lake, "tea")
+        list_tables(lake), find_similar(lake, "a")
         run_sql(lake, "SELECT *, DATE '2026-01-01', 1.5::decimal(9, 2) FROM clean_items")
         print(*sys.modules)"""
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()

@@ -1,28 +1,23 @@
-"""Answers from the tables without a JVM: what there is, what resembles an item, what is bought with it, any SELECT.
+"""Answers from the tables without a JVM: what there is, what resembles an item, any SELECT.
 
-Everything returned is plain data, a whole table of embeddings aside. One engine reads for all the others: DataFusion,
-which comes with deltalake, and reads only the columns and row groups that a query needs.
+Everything returned is plain data, a whole table of embeddings aside.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
-from deltalake import QueryBuilder
 from deltalake.exceptions import DeltaError
 
 from kinfolk.errors import KinfolkError, NotFoundError, SettingsError
 from kinfolk.tables.catalog import (
-    ASSOCIATION_RULES,
     CATALOG,
     CLEAN_ITEMS,
-    FREQUENT_ITEMSETS,
     ITEM_COPIES,
     ITEM_EMBEDDINGS,
     ITEM_GROUPS,
@@ -32,6 +27,7 @@ from kinfolk.tables.catalog import (
 )
 from kinfolk.tables.contract import Table
 from kinfolk.tables.lake import Lake, count_rows
+from kinfolk.tables.queries import ask_back, check_limit, iterate_rows, open_query, query_rows, quote_text
 
 _SUGGESTIONS = 3
 
@@ -115,28 +111,6 @@ class Embeddings:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A rule with its names, and the measures of association_rules."""
-
-    antecedent: list[str]
-    antecedent_names: list[str]
-    consequent: list[str]
-    consequent_names: list[str]
-    basket_count: int
-    support: float
-    confidence: float
-    lift: float
-
-
-@dataclass(frozen=True)
-class RulesOfItem:
-    """The items that were meant (id → name), and the rules that hold any of them on either side, strongest first."""
-
-    items: dict[str, str]
-    rules: list[Rule]
-
-
-@dataclass(frozen=True)
 class SqlAnswer:
     """Columns and rows of a query; `is_cut` says that there were more rows than the limit."""
 
@@ -152,7 +126,7 @@ def list_tables(lake: Lake) -> list[TableInfo]:
 
 def find_similar(lake: Lake, item_id: str, limit: int = 10) -> SimilarItems:
     """The nearest neighbours, the copies and the group of an item. Raises NotFoundError with the nearest ids."""
-    _check_limit(limit)
+    check_limit(limit)
     text, label = _read_card(lake, item_id)
     representative = _read_representative(lake, item_id)
     group_id, group_size = _read_group(lake, item_id)
@@ -190,38 +164,20 @@ def read_embeddings(lake: Lake, modality: str) -> Embeddings:
     return Embeddings(rows.select(["item_id", "embedding"]).rename_columns(["item_id", "value"]), version, models)
 
 
-def find_rules(lake: Lake, item: str, limit: int = 10) -> RulesOfItem:
-    """The strongest rules (by lift, then confidence) with an item, given by its id or by a part of its name.
-
-    Case does not count, and an id that fits wins over names. Raises NotFoundError where no frequent item fits.
-    """
-    _check_limit(limit)
-    items = _match_items(lake, item)
-    meant = f"make_array({', '.join(map(_literal, items))})"
-    rows = _query(
-        lake,
-        [ASSOCIATION_RULES],
-        f"""SELECT {", ".join(Rule.__dataclass_fields__)} FROM association_rules
-        WHERE array_has_any(antecedent, {meant}) OR array_has_any(consequent, {meant})
-        ORDER BY lift DESC, confidence DESC, basket_count DESC, antecedent_id, consequent_id LIMIT {limit}""",
-    )
-    return RulesOfItem(items, [Rule(*row) for row in rows])
-
-
 def run_sql(lake: Lake, query: str, limit: int = 100) -> SqlAnswer:
     """Answer a SELECT over the lake's tables, by their names, with at most `limit` rows; nothing can be written.
 
     Raises SettingsError for a query that is not a SELECT or cannot be answered, NotFoundError for a table that is not
     there.
     """
-    _check_limit(limit)
+    check_limit(limit)
     if not re.match(r"[\s(]*(select|with)\b", query, re.IGNORECASE):
         raise SettingsError("only SELECT is answered (it may begin with WITH): the look-ups never change a table")
     named = {word.lower() for word in re.findall(r"\w+", query)}
     tables = [table for table in CATALOG.values() if table.name in named and lake.exists(table)]
     try:
-        reader = _open_query(lake, tables, query)
-        rows = list(islice(_iterate(reader), limit + 1))
+        reader = open_query(lake, tables, query)
+        rows = list(islice(iterate_rows(reader), limit + 1))
     except (DeltaError, pa.ArrowException) as error:
         raise _explain(lake, str(error)) from None
     return SqlAnswer(list(reader.schema.names), rows[:limit], len(rows) > limit)
@@ -238,8 +194,8 @@ def _describe(lake: Lake, table: Table) -> TableInfo:
 
 def _read_cards(lake: Lake, item_ids: list[str]) -> dict[str, tuple[str | None, str | None]]:
     """Text and label of items, by id."""
-    listed = ", ".join(map(_literal, item_ids))
-    rows = _query(lake, [CLEAN_ITEMS], f"SELECT item_id, text, label FROM clean_items WHERE item_id IN ({listed})")
+    listed = ", ".join(map(quote_text, item_ids))
+    rows = query_rows(lake, [CLEAN_ITEMS], f"SELECT item_id, text, label FROM clean_items WHERE item_id IN ({listed})")
     return {item_id: (text, label) for item_id, text, label in rows}
 
 
@@ -258,20 +214,22 @@ def _read_paired(lake: Lake, item_id: str, modality: str | None) -> PairedItem:
 
 
 def _read_embedding(lake: Lake, item_id: str, modality: str) -> list[float]:
-    where = f"item_id = {_literal(item_id)}"
-    query = f"SELECT embedding FROM item_embeddings WHERE {where} AND modality = {_literal(modality)}"
-    found = _query(lake, [ITEM_EMBEDDINGS], query)
+    where = f"item_id = {quote_text(item_id)}"
+    query = f"SELECT embedding FROM item_embeddings WHERE {where} AND modality = {quote_text(modality)}"
+    found = query_rows(lake, [ITEM_EMBEDDINGS], query)
     if found:
         return list(found[0][0])
-    others = _query(lake, [ITEM_EMBEDDINGS], f"SELECT modality FROM item_embeddings WHERE {where} ORDER BY modality")
+    others = query_rows(
+        lake, [ITEM_EMBEDDINGS], f"SELECT modality FROM item_embeddings WHERE {where} ORDER BY modality"
+    )
     there = ", ".join(row[0] for row in others)
     remedy = f"it has one of {there}: --set similarity.modality=NAME" if there else "it has none at all"
     raise NotFoundError(f"item {item_id!r} has no embedding of modality {modality}; {remedy}")
 
 
 def _read_similarity(lake: Lake, left_id: str, right_id: str) -> float | None:
-    where = f"left_id = {_literal(left_id)} AND right_id = {_literal(right_id)}"
-    rows = _query(lake, [SIMILAR_PAIRS], f"SELECT similarity FROM similar_pairs WHERE {where}")
+    where = f"left_id = {quote_text(left_id)} AND right_id = {quote_text(right_id)}"
+    rows = query_rows(lake, [SIMILAR_PAIRS], f"SELECT similarity FROM similar_pairs WHERE {where}")
     return next((row[0] for row in rows), None)
 
 
@@ -280,31 +238,31 @@ def _read_measure(lake: Lake) -> str | None:
     if not lake.exists(JOIN_AUDITS):
         return None
     query = "SELECT measure FROM join_audits ORDER BY updated_at DESC, join_run_id DESC LIMIT 1"
-    return next((row[0] for row in _query(lake, [JOIN_AUDITS], query)), None)
+    return next((row[0] for row in query_rows(lake, [JOIN_AUDITS], query)), None)
 
 
 def _read_representative(lake: Lake, item_id: str) -> str | None:
-    query = f"SELECT representative_id FROM item_copies WHERE item_id = {_literal(item_id)}"
-    return next((row[0] for row in _query(lake, [ITEM_COPIES], query)), None)
+    query = f"SELECT representative_id FROM item_copies WHERE item_id = {quote_text(item_id)}"
+    return next((row[0] for row in query_rows(lake, [ITEM_COPIES], query)), None)
 
 
 def _read_copies(lake: Lake, item_id: str, representative: str) -> list[str]:
-    query = f"SELECT item_id FROM item_copies WHERE representative_id = {_literal(representative)}"
-    identical = {representative, *(row[0] for row in _query(lake, [ITEM_COPIES], query))}
+    query = f"SELECT item_id FROM item_copies WHERE representative_id = {quote_text(representative)}"
+    identical = {representative, *(row[0] for row in query_rows(lake, [ITEM_COPIES], query))}
     return sorted(identical - {item_id})
 
 
 def _read_group(lake: Lake, item_id: str) -> tuple[str | None, int]:
-    query = f"SELECT group_id, group_size FROM item_groups WHERE item_id = {_literal(item_id)}"
-    return next(((group, size) for group, size in _query(lake, [ITEM_GROUPS], query)), (None, 1))
+    query = f"SELECT group_id, group_size FROM item_groups WHERE item_id = {quote_text(item_id)}"
+    return next(((group, size) for group, size in query_rows(lake, [ITEM_GROUPS], query)), (None, 1))
 
 
 def _read_neighbors(lake: Lake, item_id: str, limit: int) -> list[Neighbor]:
-    rows = _query(
+    rows = query_rows(
         lake,
         [ITEM_NEIGHBORS],
         f"""SELECT "rank", neighbor_id, similarity FROM item_neighbors
-        WHERE item_id = {_literal(item_id)} ORDER BY "rank" LIMIT {limit}""",
+        WHERE item_id = {quote_text(item_id)} ORDER BY "rank" LIMIT {limit}""",
     )
     cards = _read_cards(lake, [neighbor for _, neighbor, _ in rows]) if rows else {}
     return [
@@ -314,85 +272,14 @@ def _read_neighbors(lake: Lake, item_id: str, limit: int) -> list[Neighbor]:
 
 def _suggest_items(lake: Lake, wanted: str) -> str:
     """The items whose text has the words, then those whose id is spelt nearest."""
-    rows = _query(
+    rows = query_rows(
         lake,
         [CLEAN_ITEMS],
         f"""SELECT item_id, text FROM clean_items
-        ORDER BY strpos(lower(coalesce(text, '')), lower({_literal(wanted)})) = 0,
-        levenshtein(item_id, {_literal(wanted)}), item_id LIMIT {_SUGGESTIONS}""",
+        ORDER BY strpos(lower(coalesce(text, '')), lower({quote_text(wanted)})) = 0,
+        levenshtein(item_id, {quote_text(wanted)}), item_id LIMIT {_SUGGESTIONS}""",
     )
-    return _did_you_mean([f"{item_id} ({text[:40]})" if text else item_id for item_id, text in rows])
-
-
-def _match_items(lake: Lake, wanted: str) -> dict[str, str]:
-    """The frequent items that are meant, id → name."""
-    # Not every item has a row of its own: closed sets, or those of two items and more, may be all that was asked for.
-    each = "SELECT unnest(items) AS item, unnest(item_names) AS name FROM frequent_itemsets"
-    rows = _query(lake, [FREQUENT_ITEMSETS], f"SELECT DISTINCT item, name FROM ({each})")
-    folded = wanted.casefold()
-    tests: list[Callable[[str, str], bool]] = [
-        lambda item_id, _: item_id == wanted,
-        lambda item_id, _: item_id.casefold() == folded,
-        lambda _, name: folded in name.casefold(),
-    ]
-    for fits in tests:
-        found = {item_id: name for item_id, name in sorted(rows) if fits(item_id, name)}
-        if found:
-            return found
-    raise NotFoundError(
-        f"no frequent item has the id {wanted!r} or a name with it{_suggest_names(rows, folded)}; an item in fewer "
-        "baskets than association.min_support asks for is in no rule"
-    )
-
-
-def _suggest_names(rows: list[tuple[Any, ...]], folded: str) -> str:
-    from difflib import get_close_matches
-
-    shown = {text.casefold(): f"{item_id} ({name})" for item_id, name in rows for text in (name, item_id)}
-    return _did_you_mean([shown[text] for text in get_close_matches(folded, shown, n=_SUGGESTIONS)])
-
-
-def _did_you_mean(suggestions: list[str]) -> str:
-    return f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
-
-
-def _query(lake: Lake, tables: list[Table], query: str) -> list[tuple[Any, ...]]:
-    return list(_iterate(_open_query(lake, tables, query)))
-
-
-def _open_query(lake: Lake, tables: list[Table], query: str) -> pa.RecordBatchReader:
-    # Names in capitals mean the same as small ones, as in Spark.
-    builder = QueryBuilder({"datafusion.sql_parser.enable_ident_normalization": "true"})
-    for table in tables:
-        builder.register(table.name, lake.open(table))
-    return pa.RecordBatchReader.from_stream(builder.execute(query))
-
-
-def _iterate(reader: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
-    for batch in reader:
-        yield from zip(*map(_to_python, batch.columns), strict=True)
-
-
-def _to_python(column: pa.Array) -> list[Any]:
-    """The values of a column; of times and dates by way of integers, for which pyarrow would load pandas: seconds."""
-    start: date
-    if pa.types.is_timestamp(column.type):
-        start = datetime(1970, 1, 1, tzinfo=UTC if column.type.tz else None)
-        unit, column = "microseconds", column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
-    elif pa.types.is_date32(column.type):
-        start, unit, column = date(1970, 1, 1), "days", column.cast(pa.int32())
-    else:
-        return list(column.to_pylist())
-    return [None if value is None else start + timedelta(**{unit: value}) for value in column.to_pylist()]
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _check_limit(limit: int) -> None:
-    if limit < 1:
-        raise SettingsError(f"the limit on rows is {limit}; it has to be 1 or more")
+    return ask_back([f"{item_id} ({text[:40]})" if text else item_id for item_id, text in rows])
 
 
 def _explain(lake: Lake, message: str) -> KinfolkError:

@@ -1,0 +1,1 @@
+"""Looking rules up: search by items and measures, explanation of one rule."""
