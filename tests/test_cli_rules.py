@@ -157,8 +157,8 @@ def test_itemsets_are_filtered_and_exported(stocked: Lake, capsys: pytest.Captur
     assert find("jam", "b2") == expect(lambda r: {"j1", "b2"} <= {*r["items"]})
     assert find("--min-length", "2", "--max-length", "2") == expect(lambda r: r["length"] == 2)
     assert find("--min-count", "8", "--min-support", "0.2") == expect(lambda r: r["basket_count"] >= 12)
-    for mark in ("closed", "maximal", "generator"):
-        assert find(f"--{mark}") == expect(lambda r, mark=mark: r[f"is_{mark}"]) != expect(lambda r: True)
+    for kind, mark in (("closed", "is_closed"), ("maximal", "is_maximal"), ("generators", "is_generator")):
+        assert find(f"--{kind}") == expect(lambda r, mark=mark: r[mark]) != expect(lambda r: True)
     assert "Bread" in call(stocked, capsys, "itemsets", "bread", "--sort", "length")
     written = call(stocked, capsys, "itemsets", "--maximal", "--output", "s.csv")
     assert written == f"{len(expect(lambda r: r['is_maximal']))} itemsets written to s.csv\n"

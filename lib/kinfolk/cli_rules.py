@@ -28,8 +28,12 @@ LookUp = Callable[[str, Command, str], argparse.ArgumentParser]
 
 _SHOWN, _MOST_ITEMS_NAMED = 10, 5
 _ALL_MEASURES = "all"
-_MARKS = {"closed": "no larger set is in as many baskets", "maximal": "no larger set is frequent"}
-_MARKS |= {"generator": "no smaller set is in as few baskets"}
+_KINDS = {"closed": "is_closed", "maximal": "is_maximal", "generators": "is_generator"}
+_MEANINGS = {
+    "closed": "no larger set is in as many baskets",
+    "maximal": "no larger set is frequent",
+    "generators": "no smaller set is in as few baskets",
+}
 
 _RULE_EXAMPLES = """examples:
   kinfolk rules jam                               the strongest rules with jam on either side
@@ -74,8 +78,8 @@ def add_rule_commands(look_up: LookUp) -> None:
     )
     itemsets = look_up("itemsets", _show_itemsets, "what is bought together, as sets of items")
     _add_filters(itemsets, _ITEMSET_EXAMPLES, "itemsets")
-    for mark, meaning in _MARKS.items():
-        itemsets.add_argument(f"--{mark}", action="store_true", help=f"only sets with which {meaning}")
+    for kind, meaning in _MEANINGS.items():
+        itemsets.add_argument(f"--{kind}", action="store_true", help=f"only sets than which {meaning}")
     itemsets.add_argument(
         "--sort", choices=["basket_count", "support", LENGTH], default="basket_count",
         help="what is highest first (default: basket_count)",
@@ -183,7 +187,7 @@ def _show_itemsets(options: argparse.Namespace) -> int:
     limit = _read_limit(options)
     _check_output(options)
     matched = match_items(lake, options.items)
-    marks = [f"is_{mark}" for mark in _MARKS if getattr(options, mark)]
+    marks = [mark for kind, mark in _KINDS.items() if getattr(options, kind)]
     wanted = ItemsetFilter(matched, _read_bounds(options), marks)
     rows = read_itemsets(lake, wanted, sort=options.sort, is_ascending=options.ascending, limit=limit)
     if options.output:
@@ -195,7 +199,7 @@ def _show_itemsets(options: argparse.Namespace) -> int:
     if not rows.num_rows:
         return _tell_none(lake, FREQUENT_ITEMSETS)
     shown = [
-        [row["item_names"], row["support"], row["basket_count"], [m for m in _MARKS if row[f"is_{m}"]]]
+        [row["item_names"], row["support"], row["basket_count"], [kind for kind, mark in _KINDS.items() if row[mark]]]
         for row in rows.to_pylist()
     ]
     print(render_table(shown, ["items", "support", "baskets", "kind"]))

@@ -146,6 +146,8 @@ def test_a_lake_without_events_shows_the_rest(lake: str) -> None:
 def test_a_rule_without_an_exception_shows_none(stocked: Lake) -> None:
     rule = explain_rule(stocked, RuleSearch(sort="confidence"), 1)
     assert rule.basket_count == rule.antecedent_count
+    told = {measure.name: measure.value for group in rule.measures.values() for measure in group}
+    assert (told["confidence"], told["conviction"], told["sebag_schoenauer"]) == (1, None, None)
     assert rule.samples is not None
     assert rule.samples.exceptions == []
     assert "of the consequent: none" in render_rule(rule)

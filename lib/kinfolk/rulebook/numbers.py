@@ -24,21 +24,17 @@ _SUGGESTIONS = 3
 
 def check_names(names: Iterable[str]) -> None:
     """Raise SettingsError for a name that is no number of rules, with the nearest ones."""
-    for name in names:
-        # Measures are loaded by who asks for one: it takes half a second.
-        if name not in STORED:
-            from kinfolk.association.measures import MEASURES
+    # Measures are loaded where one is asked for: it takes half a second.
+    named = set(names) - set(STORED)
+    unknown = sorted(named - set(list_measures())) if named else []
+    if unknown:
+        from difflib import get_close_matches
 
-            if name not in MEASURES:
-                _refuse(name, [*MEASURES, *STORED])
-
-
-def _refuse(name: str, known: list[str]) -> None:
-    from difflib import get_close_matches
-
-    near = ask_back(get_close_matches(name.lower(), known, n=_SUGGESTIONS))
-    others = ", ".join(sorted(set(STORED) - set(known[: -len(STORED)])))
-    raise SettingsError(f"rules have no measure {name!r}{near}; docs/measures.md lists all, and there are {others}")
+        near = get_close_matches(unknown[0].lower(), (*list_measures(), *STORED), n=_SUGGESTIONS)
+        others = ", ".join(sorted(set(STORED) - set(list_measures())))
+        raise SettingsError(
+            f"rules have no measure {unknown[0]!r}{ask_back(near)}; docs/measures.md lists all, and there are {others}"
+        )
 
 
 def list_measures() -> tuple[str, ...]:
