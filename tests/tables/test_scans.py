@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ ITEMS = pa.table(
         "text": ["one", None, "three", "four", ""],
         "vector": pa.array([[1.0], [2.0, 3.0], None, [], [5.0]], pa.list_(pa.float32())),
         "count": [1, 2, 3, None, 5],
+        "price": pa.array([Decimal("0.0001"), Decimal("-2.5"), None, Decimal(0), 10**14 - 1], pa.decimal128(18, 4)),
         "day": pa.array([1, 2, 3, 4, 5], pa.date32()),
     }
 )

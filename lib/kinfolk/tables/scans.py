@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 _PLAIN_DELTA = 1
 """The reader version of Delta tables whose files hold their rows and nothing else: no deleted ones, no other names."""
 
-_PLAIN_TYPE = re.compile(r"(array<)*(string|binary|boolean|tinyint|smallint|int|bigint|float|double)>*")
+_PLAIN_TYPE = re.compile(
+    r"(array<)*(string|binary|boolean|tinyint|smallint|int|bigint|float|double|decimal\(\d+,\d+\))>*"
+)
 """Types that Spark and Arrow read alike, whatever the settings of either."""
 _FORMAT = ds.ParquetFileFormat()
 
