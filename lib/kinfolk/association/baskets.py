@@ -110,7 +110,7 @@ def encode_baskets(
         packed = _pack(counted, rank_I, len(frequent), pool)
     names = ids.cast(pa.string())
     if "item_name" in table.column_names:
-        names = choose_names(tally_names(table, ids), ids)
+        names = name_items(table["item_id"], table["item_name"], ids)
     return Baskets(*packed, counted.count_I[frequent], ids, names, counted.basket_count)
 
 
@@ -228,17 +228,21 @@ def rank_items(ids: pa.Array, count_I: Integers, least: int, excluded: Sequence[
     return frequent[np.lexsort((place, count_I[frequent]))]
 
 
-def tally_names(table: pa.Table, ids: pa.Array) -> pa.Table:
-    """How many lines call each item what: columns rank, name, lines. The items have the ranks that they come in."""
-    rank_E = pc.index_in(table["item_id"], ids)
-    lines = pa.table({"rank": rank_E, "name": table["item_name"]})
+def name_items(item_ids: pa.ChunkedArray, names: pa.ChunkedArray, ids: pa.Array) -> pa.Array:
+    """What most lines call each of some items, ties by the name that sorts first; its id where no line has a name."""
+    return choose_names(tally_names(item_ids, names, ids), ids)
+
+
+def tally_names(item_ids: pa.ChunkedArray, names: pa.ChunkedArray, ids: pa.Array) -> pa.Table:
+    """How many lines call each of some items what: columns rank, name, lines. Items have the ranks they come in."""
+    lines = pa.table({"rank": pc.index_in(item_ids, ids), "name": names})
     named = lines.filter(pc.field("name").is_valid() & pc.field("rank").is_valid())
     tally = named.group_by(["rank", "name"]).aggregate([([], "count_all")])
     return tally.select(["rank", "name", "count_all"]).rename_columns(["rank", "name", "lines"])
 
 
 def choose_names(tally: pa.Table, ids: pa.Array) -> pa.Array:
-    """What most lines call each item, ties by the name that sorts first; its id where no line has a name."""
+    """What each item is called by such a tally."""
     tally = tally.sort_by([("rank", "ascending"), ("lines", "descending"), ("name", "ascending")])
     # The first of several places of a rank is that of the commonest name.
     place = pc.index_in(pa.array(np.arange(len(ids), dtype=np.int32)), whole(tally["rank"]))

@@ -25,7 +25,7 @@ MEASURES = ("support", "confidence", "lift", "leverage", "conviction")
 """The measures that stand in the table of rules; all others are functions of the counts beside them."""
 
 _JUDGEMENTS = ("improvement", "p_value", "false_discovery_rate")
-_SETS_AT_A_TIME = 1 << 16
+SETS_AT_A_TIME = 1 << 16
 _NAMES = pa.list_(pa.dictionary(pa.int32(), pa.string()))
 
 
@@ -55,34 +55,72 @@ def _list_of(ids: pa.DataType) -> pa.DataType:
     return pa.list_(pa.dictionary(pa.int32(), ids))
 
 
+class SetLabels:
+    """Names sets of items by their ids and names, with the items of each in the order of their ids.
+
+    The items of set s are `item_J[start_S[s]:start_S[s + 1]]`; `item_ids` and `item_names` say what each is.
+    """
+
+    def __init__(self, start_S: Integers, item_J: Codes, item_ids: pa.Array, item_names: pa.Array) -> None:
+        self._start_S = start_S
+        order_R = pc.array_sort_indices(item_ids)
+        self._ids, self._names = item_ids.take(order_R), item_names.take(order_R)
+        place_R = np.empty(len(order_R), np.int32)
+        place_R[order_R.to_numpy()] = np.arange(len(order_R), dtype=np.int32)
+        self._place_J = np.empty(len(item_J), np.int32)
+        _place_items(start_S, item_J, place_R, self._place_J)
+        self._quoted = pa.array([json.dumps(item, ensure_ascii=False) for item in self._ids.to_pylist()], pa.string())
+        self.set_ids = self._join_ids()
+
+    @property
+    def items_type(self) -> pa.DataType:
+        """The type of the ids of a set's items."""
+        return _list_of(self._ids.type)
+
+    def _join_ids(self) -> pa.StringArray:
+        """The id of each set: its item ids, in order, as a compact JSON list."""
+        parts = []
+        for first in range(0, len(self._start_S) - 1, SETS_AT_A_TIME):
+            starts = self._start_S[first : first + SETS_AT_A_TIME + 1]
+            quoted = self._quoted.take(pa.array(self._place_J[starts[0] : starts[-1]]))
+            lists = pa.ListArray.from_arrays(pa.array((starts - starts[0]).astype(np.int32)), quoted)
+            parts.append(pc.binary_join_element_wise("[", pc.binary_join(lists, ","), "]", ""))
+        return pa.chunked_array(parts, pa.string())
+
+    def list_items(self, sets: Integers | Codes) -> tuple[pa.ListArray, pa.ListArray]:
+        """The ids and the names of the items of sets."""
+        lengths = self._start_S[sets.astype(np.int64) + 1] - self._start_S[sets]
+        offsets = np.zeros(len(sets) + 1, np.int32)
+        np.cumsum(lengths, out=offsets[1:])
+        places = np.empty(int(offsets[-1]), np.int32)
+        _gather(self._start_S, self._place_J, sets.astype(np.int64), places)
+        codes = pa.array(places)
+        ids, names = (pa.DictionaryArray.from_arrays(codes, values) for values in (self._ids, self._names))
+        return tuple(pa.ListArray.from_arrays(pa.array(offsets), values) for values in (ids, names))
+
+
 class Labels:
     """Writes itemsets, and rules of them, with their items in the order of their ids."""
 
     def __init__(self, lattice: Lattice, baskets: Baskets) -> None:
         self._lattice, self._basket_count = lattice, baskets.basket_count
-        order_R = pc.array_sort_indices(baskets.item_ids)
-        self._ids, self._names = baskets.item_ids.take(order_R), baskets.item_names.take(order_R)
-        place_R = np.empty(len(order_R), np.int32)
-        place_R[order_R.to_numpy()] = np.arange(len(order_R), dtype=np.int32)
-        self.itemset_schema, self.rule_schema = itemset_schema(self._ids.type), rule_schema(self._ids.type)
-        self._place_J = np.empty(len(lattice.item_J), np.int32)
-        _place_items(lattice.start_S, lattice.item_J, place_R, self._place_J)
-        self._quoted = pa.array([json.dumps(item, ensure_ascii=False) for item in self._ids.to_pylist()], pa.string())
-        self._set_ids = self._join_ids()
+        self._sets = SetLabels(lattice.start_S, lattice.item_J, baskets.item_ids, baskets.item_names)
+        ids = baskets.item_ids.type
+        self.itemset_schema, self.rule_schema = itemset_schema(ids), rule_schema(ids)
 
     def describe_sets(self, chosen_S: Integers, marks_S: NDArray[np.uint8]) -> Iterator[pa.Table]:
         """Some of the itemsets, in parts."""
-        for first in range(0, len(chosen_S), _SETS_AT_A_TIME):
-            sets = chosen_S[first : first + _SETS_AT_A_TIME]
+        for first in range(0, len(chosen_S), SETS_AT_A_TIME):
+            sets = chosen_S[first : first + SETS_AT_A_TIME]
             counts, marks = self._lattice.count_S[sets], marks_S[sets]
             yield pa.table(
                 [
-                    self._set_ids.take(pa.array(sets)),
+                    self._sets.set_ids.take(pa.array(sets)),
                     pa.array(self._lattice.lengths[sets].astype(np.int32)),
                     pa.array(counts),
                     pa.array(counts / self._basket_count),
                     *(pa.array((marks & mark) != 0) for mark in (CLOSED, MAXIMAL, GENERATOR)),
-                    *self._list_items(sets),
+                    *self._sets.list_items(sets),
                 ],
                 schema=self.itemset_schema,
             )
@@ -90,11 +128,11 @@ class Labels:
     def describe_rules(self, some: ChosenRules, evidence: Evidence) -> pa.Table:
         """Rules with their counts, measures and evidence; a measure without a value is null."""
         sides = some.rules.antecedent_Q, some.rules.consequent_Q
-        (left_items, left_names), (right_items, right_names) = map(self._list_items, sides)
+        (left_items, left_names), (right_items, right_names) = map(self._sets.list_items, sides)
         measures = [measure(name, some.counts) for name in MEASURES]
         return pa.table(
             [
-                *(self._set_ids.take(pa.array(side)) for side in sides),
+                *(self._sets.set_ids.take(pa.array(side)) for side in sides),
                 *(pa.array(values.astype(np.int64)) for values in some.counts),
                 *(
                     pa.array(values, from_pandas=True)
@@ -108,27 +146,6 @@ class Labels:
             ],
             schema=self.rule_schema,
         )
-
-    def _join_ids(self) -> pa.StringArray:
-        """The id of each set: its item ids, in order, as a compact JSON list."""
-        parts = []
-        for first in range(0, len(self._lattice.count_S), _SETS_AT_A_TIME):
-            starts = self._lattice.start_S[first : first + _SETS_AT_A_TIME + 1]
-            quoted = self._quoted.take(pa.array(self._place_J[starts[0] : starts[-1]]))
-            lists = pa.ListArray.from_arrays(pa.array((starts - starts[0]).astype(np.int32)), quoted)
-            parts.append(pc.binary_join_element_wise("[", pc.binary_join(lists, ","), "]", ""))
-        return pa.chunked_array(parts, pa.string())
-
-    def _list_items(self, sets: Integers | Codes) -> tuple[pa.ListArray, pa.ListArray]:
-        """The ids and the names of the items of sets."""
-        lengths = self._lattice.start_S[sets.astype(np.int64) + 1] - self._lattice.start_S[sets]
-        offsets = np.zeros(len(sets) + 1, np.int32)
-        np.cumsum(lengths, out=offsets[1:])
-        places = np.empty(int(offsets[-1]), np.int32)
-        _gather(self._lattice.start_S, self._place_J, sets.astype(np.int64), places)
-        codes = pa.array(places)
-        ids, names = (pa.DictionaryArray.from_arrays(codes, values) for values in (self._ids, self._names))
-        return tuple(pa.ListArray.from_arrays(pa.array(offsets), values) for values in (ids, names))
 
 
 @kernel

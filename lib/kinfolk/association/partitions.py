@@ -248,7 +248,7 @@ def _search_part(rows: pa.Table, part: _Part, *, shipped: str, limits: Limits, t
     written = pa.table([tree.parent_S, tree.item_S], schema=_TREE)
     names = None
     if "item_name" in kept.column_names:
-        names = write_rows(folder, _NAMES, [tally_names(kept, header.item_ids)])
+        names = write_rows(folder, _NAMES, [tally_names(kept["item_id"], kept["item_name"], header.item_ids)])
     return {"tree": write_rows(folder, _TREE, [written]), "names": names}
 
 
