@@ -21,6 +21,7 @@ from kinfolk.settings.similarity import (
 )
 from kinfolk.settings.storage import LakeSettings, LimitSettings, SparkSettings, TrackingSettings
 from kinfolk.settings.tree import Settings, load_settings
+from kinfolk.settings.utility import UtilitySettings
 
 __all__ = [
     "AssociationSettings",
@@ -54,6 +55,7 @@ __all__ = [
     "SparkSettings",
     "TokenSettings",
     "TrackingSettings",
+    "UtilitySettings",
     "VectorMeasure",
     "load_settings",
 ]

@@ -19,6 +19,7 @@ from kinfolk.settings.report import ReportSettings
 from kinfolk.settings.section import Section
 from kinfolk.settings.similarity import MatchSettings, SimilaritySettings
 from kinfolk.settings.storage import LakeSettings, LimitSettings, SparkSettings, TrackingSettings
+from kinfolk.settings.utility import UtilitySettings
 
 
 class Settings(Section):
@@ -50,6 +51,8 @@ class Settings(Section):
     """What counts as bought together."""
     recommendation: RecommendationSettings = RecommendationSettings()
     """What is recommended to whom."""
+    utility: UtilitySettings = UtilitySettings()
+    """What brings in the money."""
     report: ReportSettings = ReportSettings()
     """What the report shows."""
     tracking: TrackingSettings = TrackingSettings()
