@@ -22,3 +22,5 @@ def test_the_examples_run(spark: SparkSession, capsys: pytest.CaptureFixture[str
     assert "[butter]|   [bread]|       1.0|1.33" in printed
     assert "[jam]|   [bread]|       1.0|1.33" in printed
     assert "4 baskets" in printed
+    assert "[bread, wine]|19.5000|           1" in printed
+    assert "33.5000 in all" in printed

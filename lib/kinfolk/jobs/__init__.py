@@ -18,6 +18,7 @@ JOB_NAMES = (
     "mine",
     "segment",
     "recommend",
+    "value",
     "report",
 )
 

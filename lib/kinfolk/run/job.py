@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kinfolk.settings import Settings
 from kinfolk.tables.contract import Table
@@ -30,7 +29,8 @@ class Job:
 
     `reads` have to be there, `optional_reads` may be missing. `files` and `products` name what lies outside tables:
     files that the result is made from, files that have to exist for the job to count as done. A job is left out of
-    `kinfolk run` where a setting that it `needs` has no value.
+    `kinfolk run` where a setting that it `needs` has no value; one of sections that are listed, such as
+    sources.events.price, has one where any of them has.
     """
 
     name: str
@@ -52,4 +52,12 @@ class Job:
 
     def lacks(self, settings: Settings) -> str | None:
         """The setting without which the job has nothing to do, such as sources.items; None where it has all."""
-        return next((name for name in self.needs if not attrgetter(name)(settings)), None)
+        return next((name for name in self.needs if not _gives(settings, name.split("."))), None)
+
+
+def _gives(value: Any, path: list[str]) -> bool:
+    """Whether a setting, given by its path from here, has a value; of several sections one that has is enough."""
+    if not path:
+        return bool(value)
+    sections = value if isinstance(value, tuple) else (value,)
+    return any(_gives(getattr(section, path[0]), path[1:]) for section in sections)

@@ -7,6 +7,7 @@ from kinfolk.tables.catalog.association import (
     RULE_CHANGES,
     SEGMENT_ITEMSETS,
     SEGMENT_RULES,
+    VALUABLE_ITEMSETS,
 )
 from kinfolk.tables.catalog.events import CLEAN_EVENTS, RAW_EVENTS
 from kinfolk.tables.catalog.items import (
@@ -64,6 +65,7 @@ CATALOG: dict[str, Table] = {
         SEGMENT_ITEMSETS,
         SEGMENT_RULES,
         ITEM_RECOMMENDATIONS,
+        VALUABLE_ITEMSETS,
         JOB_RUNS,
     )
 }
@@ -98,4 +100,5 @@ __all__ = [
     "SIMILAR_PAIRS",
     "TEXT_VOCABULARY",
     "TRAINING_METRICS",
+    "VALUABLE_ITEMSETS",
 ]

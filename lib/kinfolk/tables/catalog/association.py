@@ -189,3 +189,31 @@ ITEM_RECOMMENDATIONS = Table(
     sort_by=("subject_id", "rank"),
     guards_rows=False,
 )
+
+VALUABLE_ITEMSETS = Table(
+    name="valuable_itemsets",
+    meaning="Sets of items that bring in at least the minimum revenue, in the baskets that hold all of them.",
+    columns=(
+        Column("itemset_id", "string", "the sorted item ids as a JSON list"),
+        Column("length", "int", "number of items"),
+        Column(
+            "revenue",
+            "decimal(19,4)",
+            "what these items cost, quantity times price, in the baskets that hold all of them; in the unit of the "
+            "prices",
+        ),
+        Column("revenue_share", "double", "share of the revenue of all baskets, 0 to 1"),
+        Column("basket_count", "bigint", "baskets that hold all of them"),
+        Column("support", "double", "share of all baskets, 0 to 1"),
+        Column("revenue_per_basket", "decimal(19,4)", "revenue over basket_count, rounded"),
+        Column("basket_share", "double", "share of the whole revenue of these baskets, 0 to 1"),
+        Column("items", "array<string>", "item ids, sorted"),
+        Column("item_names", "array<string>", "their names, in the same order; the id where no name is known"),
+        *RUN_COLUMNS,
+    ),
+    key=("itemset_id",),
+    checks={"share": "revenue_share > 0 AND revenue_share <= 1", "at_least_one": "length >= 1"},
+    sort_by=("itemset_id",),
+    guards_rows=False,
+    run_date_meaning="the last day of the events looked at where utility.window_days is set; otherwise none",
+)

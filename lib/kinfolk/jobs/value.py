@@ -1,0 +1,45 @@
+"""Find the itemsets of clean_events that bring in the most money."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from kinfolk.run import Job
+from kinfolk.run.progress import format_seconds
+from kinfolk.tables.catalog import CLEAN_EVENTS, VALUABLE_ITEMSETS
+
+if TYPE_CHECKING:
+    from kinfolk.association.utility_task import ValueReport
+    from kinfolk.run import Run
+
+
+def value(run: Run) -> None:
+    """Write valuable_itemsets."""
+    from kinfolk.association.utility import mine_values
+
+    scratch = f"{run.folder('staging')}/value"
+    mined = mine_values(run.read(CLEAN_EVENTS), run.settings.utility, until=run.run_date, scratch=scratch)
+    with closing(mined) as found:
+        run.note(describe(found.report))
+        run.sync(VALUABLE_ITEMSETS, found.itemsets)
+
+
+def describe(report: ValueReport) -> str:
+    """One line of progress."""
+    left_out = f"; {report.left_out:,} lines without a price left out" if report.left_out else ""
+    return (
+        f"  {report.itemsets:,} itemsets bring in at least {report.least} of the {report.revenue} of "
+        f"{report.basket_count:,} baskets, in {format_seconds(sum(report.seconds.values()))}{left_out}"
+    )
+
+
+JOB = Job(
+    "value",
+    value,
+    reads=(CLEAN_EVENTS,),
+    writes=(VALUABLE_ITEMSETS,),
+    sections=("utility",),
+    needs=("sources.events", "sources.events.price"),
+    uses_run_date=lambda settings: settings.utility.window_days is not None,
+)
