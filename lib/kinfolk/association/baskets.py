@@ -218,7 +218,7 @@ def _count_items(stretches: list[_Part], item_PI: list[Codes], items: int) -> In
 
 
 def rank_items(ids: pa.Array, count_I: Integers, least: int, excluded: Sequence[str] = ()) -> Integers:
-    """Those of some items that at least so many baskets hold, in order of rank."""
+    """The items that enough baskets hold, in order of rank: the rarest first, ties in order of id."""
     is_wanted = count_I >= least
     if excluded:
         is_wanted &= ~pc.is_in(ids.cast(pa.string()), pa.array(excluded, pa.string())).to_numpy(zero_copy_only=False)
