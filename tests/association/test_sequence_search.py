@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
-from collections import defaultdict
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +13,8 @@ from hypothesis import strategies as st
 from kinfolk.association import sequence_search
 from kinfolk.association.histories import Histories, encode_histories
 from kinfolk.association.sequence_oracle import Bounds, Counted, History, Sequence, find_sequences
-from kinfolk.association.sequence_search import SequenceLimits, SequenceTree, search_sequences
+from kinfolk.association.sequence_search import search_sequences
+from kinfolk.association.sequence_tree import SequenceLimits, SequenceTree
 
 ITEMS = "abcd"
 ANY = 10**9
@@ -50,7 +49,9 @@ def search(
     histories: list[History], least: int, bounds: Bounds = UNLIMITED, *, most: int = ANY, threads: int = 1
 ) -> dict[Sequence, Counted]:
     encoded = encode(histories, least)
-    limits = SequenceLimits(least, bounds.length, bounds.elements, most, bounds.min_gap, bounds.max_gap, bounds.max_span)
+    limits = SequenceLimits(
+        least, bounds.length, bounds.elements, most, bounds.min_gap, bounds.max_gap, bounds.max_span
+    )
     tree = search_sequences(encoded, limits, threads=threads)
     sequences = sequences_of(encoded, tree)
     counts = [

@@ -13,8 +13,9 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from kinfolk.association.baskets import LISTS
 from kinfolk.association.changes import Known
 from kinfolk.association.partitions import count_tasks, mine_parts
-from kinfolk.association.rows import check_measures, require_times, select_rows
+from kinfolk.association.rows import check_measures, select_rows
 from kinfolk.association.task import Report, mine_all, mine_changes
+from kinfolk.association.windows import require_times
 from kinfolk.errors import SettingsError
 from kinfolk.settings import AssociationSettings
 from kinfolk.tables.scans import find_scans, read_frame
@@ -76,7 +77,7 @@ def mine_baskets(
     try:
         report = _mine(rows, settings, folder)
         if not report.basket_count and settings.window_days is not None:
-            require_times(baskets)
+            require_times(baskets, section="association")
         return _gather(baskets.sparkSession, report, remove)
     except BaseException:
         remove()

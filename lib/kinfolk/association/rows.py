@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from kinfolk.association.baskets import LISTS
 from kinfolk.association.evidence import STRATUM
 from kinfolk.association.measures import MEASURES
+from kinfolk.association.windows import select_window
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import AssociationSettings
 
@@ -31,12 +32,7 @@ def select_rows(
 
     Raises SettingsError for a window without an end, DataError where columns are missing.
     """
-    if settings.window_days is not None:
-        if until is None:
-            raise SettingsError("association.window_days needs the day that the window ends with; give a run date")
-        end = dt.datetime.combine(until, dt.time.min, dt.UTC) + dt.timedelta(days=1)
-        start = end - dt.timedelta(days=settings.window_days)
-        baskets = baskets.where((F.col("event_time") >= F.lit(start)) & (F.col("event_time") < F.lit(end)))
+    baskets = select_window(baskets, settings.window_days, until, section="association")
     told = []
     if settings.confounder is not None:
         told.append(_tell(baskets, settings.confounder, "association.confounder").alias(STRATUM))
@@ -52,15 +48,6 @@ def select_rows(
         )
     names = [name for name in _LINES if name in baskets.columns]
     return baskets.dropna(subset=["basket_id", "item_id"]).select(*names, *told)
-
-
-def require_times(events: DataFrame) -> None:
-    """Raise DataError where there are events, but none of them has a time."""
-    if not events.isEmpty() and events.where(F.col("event_time").isNotNull()).isEmpty():
-        raise DataError(
-            "association.window_days is set, but no event has a time; name the time column of the source under "
-            "sources.events, or leave association.window_days out"
-        )
 
 
 def check_measures(settings: AssociationSettings) -> None:

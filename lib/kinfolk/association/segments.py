@@ -18,8 +18,9 @@ from pyspark.sql import functions as F
 from kinfolk.association.baskets import LISTS
 from kinfolk.association.labels import itemset_schema, rule_schema
 from kinfolk.association.partitions import count_tasks
-from kinfolk.association.rows import SEGMENT, check_measures, require_times, select_rows
+from kinfolk.association.rows import SEGMENT, check_measures, select_rows
 from kinfolk.association.task import describe_found, find_all
+from kinfolk.association.windows import require_times
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import AssociationSettings
 from kinfolk.tables.scans import find_scans
@@ -73,7 +74,7 @@ def mine_segments(
     check_measures(settings)
     rows = select_rows(baskets, settings, until, segment=settings.segment_by).where(F.col(SEGMENT).isNotNull())
     if settings.window_days is not None and rows.isEmpty():
-        require_times(baskets)
+        require_times(baskets, section="association")
     folder, remove = open_scratch(baskets.sparkSession, scratch, name="segments")
     try:
         told = [json.loads(text) for text in _run(rows, settings, folder)]

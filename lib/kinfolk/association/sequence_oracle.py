@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from statistics import median
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ def _choose_places(history: History, bounds: Bounds) -> Iterator[tuple[int, ...]
     for elements in range(1, bounds.elements + 1):
         for places in combinations(range(len(history)), elements):
             times = [history[place][0] for place in places]
-            steps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+            steps = [later - earlier for earlier, later in pairwise(times)]
             is_near = all(bounds.min_gap <= step <= bounds.max_gap for step in steps)
             if is_near and times[-1] - times[0] <= bounds.max_span:
                 yield places

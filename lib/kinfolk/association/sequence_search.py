@@ -20,16 +20,22 @@ from __future__ import annotations
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Codes, Integers
 from kinfolk.association.histories import Elements, Histories
+from kinfolk.association.sequence_tree import (
+    NONE,
+    SequenceLimits,
+    SequenceTree,
+    cut_sequences,
+    join_sequences,
+    list_singles,
+    make_sequences,
+)
 from kinfolk.association.tree import lengthen
 from kinfolk.kernels.compiling import Whole, kernel
+from kinfolk.kernels.medians import find_median
 from kinfolk.kernels.threads import open_threads
-
-NONE = -1
-"""The parent of a single item, and the element before the first one."""
 
 _DONE, _NEEDS_ROOM = range(2)
 _CLASS, _SHARE, _SIZE, _PENDING, _NEW_SEQUENCES, _NEW_PLACES = range(6)
@@ -39,36 +45,6 @@ sequences it has written; how many are to be extended; and how many sequences an
 _FIRST_SEQUENCES, _FIRST_PLACES = 1 << 12, 1 << 16
 _SHARES_A_THREAD = 8
 """Shares of the classes: several a thread, so that none waits long for the last."""
-
-
-class SequenceTree(NamedTuple):
-    """Sequences, each its parent and one more item, in an element of its own where `is_new_S` is 1; parents come first.
-
-    Sequence r, for each rank r, is the single item. Items of an element come in order of rank. `count_S` is how many
-    customers hold the sequence. `gap_S` is the median of the microseconds between the last two elements, where each of
-    these customers first completes the sequence; not a number where there is one element.
-    """
-
-    parent_S: Codes
-    item_S: Codes
-    is_new_S: NDArray[np.uint8]
-    count_S: Integers
-    gap_S: NDArray[np.float64]
-
-
-class SequenceLimits(NamedTuple):
-    """The least count, the most items and elements of a sequence, the most sequences that are looked for, and times.
-
-    Times are in microseconds: the least gap, 1 or more, and the most gap between elements, the most span of them all.
-    """
-
-    least: int
-    length: int
-    elements: int
-    sequences: int
-    min_gap: int
-    max_gap: int
-    max_span: int
 
 
 class _Places(NamedTuple):
@@ -110,8 +86,8 @@ class _Tally(NamedTuple):
 class _Own(NamedTuple):
     """What a search works with, and what it writes.
 
-    `steps` are the elements that may come next after a sequence; `gap_C` is for a gap of each customer. `written_N` says
-    how many sequences each share has written.
+    `steps` are the elements that may come next after a sequence; `gap_C` is for a gap of each customer. `written_N`
+    says how many sequences each share has written.
     """
 
     state: Integers
@@ -139,27 +115,15 @@ def search_sequences(histories: Histories, limits: SequenceLimits, *, threads: i
 
     The search ends soon after there are more than `limits.sequences`; each thread may find as many first.
     """
-    items = len(histories.count_R)
-    singles = SequenceTree(
-        np.full(items, NONE, np.int32),
-        np.arange(items, dtype=np.int32),
-        np.ones(items, np.uint8),
-        histories.count_R,
-        np.full(items, np.nan),
-    )
-    limits = limits._replace(sequences=limits.sequences - items)
+    singles = list_singles(histories.count_R)
+    limits = limits._replace(sequences=limits.sequences - len(singles.item_S))
     if limits.length < 2 or limits.sequences < 0:
         return singles
     written_N = np.zeros(1 if threads == 1 else _SHARES_A_THREAD * threads, np.int64)
     with open_threads(threads) as pool:
         shares = range(len(written_N))
         found = list(pool.map(lambda share: _search_share(histories, limits, written_N, share), shares))
-    before = 0
-    for tree in found:
-        # Each search numbers its own sequences from the last single item on.
-        tree.parent_S[tree.parent_S >= items] += before
-        before += len(tree.parent_S)
-    return SequenceTree(*(np.concatenate(parts) for parts in zip(singles, *found, strict=True)))
+    return join_sequences(singles, found)
 
 
 def _search_share(histories: Histories, limits: SequenceLimits, written_N: Integers, share: int) -> SequenceTree:
@@ -170,10 +134,10 @@ def _search_share(histories: Histories, limits: SequenceLimits, written_N: Integ
     items, elements = len(histories.count_R), len(histories.elements.time_T)
     own = _Own(
         np.array([share, share, 0, 0, 0, 0]),
-        SequenceTree(*_make(_FIRST_SEQUENCES, np.int32, np.int32, np.uint8, np.int64, np.float64)),
-        _Pending(*_make(_FIRST_SEQUENCES, *[np.int64] * 6)),
-        _Places(*_make(_FIRST_PLACES, *[np.int32] * 3)),
-        _Places(*_make(elements, *[np.int32] * 3)),
+        make_sequences(_FIRST_SEQUENCES),
+        _Pending(*np.empty((6, _FIRST_SEQUENCES), np.int64)),
+        _Places(*np.empty((3, _FIRST_PLACES), np.int32)),
+        _Places(*np.empty((3, elements), np.int32)),
         _make_tally(items),
         _make_tally(items),
         np.empty(int(histories.count_R.max(initial=0)), np.int64),
@@ -186,11 +150,7 @@ def _search_share(histories: Histories, limits: SequenceLimits, written_N: Integ
             pending=_make_room(own.pending, state[_PENDING] + state[_NEW_SEQUENCES]),
             places=_make_room(own.places, state[_NEW_PLACES]),
         )
-    return SequenceTree(*(values[: own.state[_SIZE]] for values in own.tree))
-
-
-def _make(size: int, *types: type[np.generic]) -> list[NDArray[np.generic]]:
-    return [np.empty(size, kind) for kind in types]
+    return cut_sequences(own.tree, int(own.state[_SIZE]))
 
 
 def _make_tally(items: int) -> _Tally:
@@ -204,7 +164,7 @@ Arrays = TypeVar("Arrays", SequenceTree, _Pending, _Places)
 def _make_room(arrays: Arrays, size: int) -> Arrays:
     """The same values, with room for at least so many, and for twice as many as there was if that is not enough."""
     room = len(arrays[0])
-    return arrays if size <= room else type(arrays)(*(lengthen(values, max(2 * room, size)) for values in arrays))
+    return arrays if size <= room else type(arrays)._make(lengthen(values, max(2 * room, size)) for values in arrays)
 
 
 @kernel
@@ -251,7 +211,7 @@ def _extend(elements: Elements, limits: SequenceLimits, own: _Own) -> bool:
     first, stop = pending.first_N[top], pending.stop_N[top]
     length, parts, last = pending.length_N[top], pending.elements_N[top], pending.item_N[top]
     seen_same = _tally(elements, places, (first, stop), last, same)
-    found = 0
+    found: Whole = 0
     if parts < limits.elements:
         found = _list_steps(elements, limits, places, (first, stop), steps)
     seen_later = _tally(elements, steps, (0, found), NONE, later)
@@ -262,9 +222,7 @@ def _extend(elements: Elements, limits: SequenceLimits, own: _Own) -> bool:
             if tally.customers_R[rank] >= limits.least:
                 new += 1
                 room += tally.places_R[rank]
-    has_room = (
-        state[_SIZE] + new <= len(tree.item_S) and top + new <= len(pending.item_N) and room <= len(places.end_P)
-    )
+    has_room = state[_SIZE] + new <= len(tree.item_S) and top + new <= len(pending.item_N) and room <= len(places.end_P)
     if has_room:
         sequence = pending.sequence_N[top]
         state[_PENDING] = top
@@ -274,7 +232,7 @@ def _extend(elements: Elements, limits: SequenceLimits, own: _Own) -> bool:
         state[_NEW_SEQUENCES], state[_NEW_PLACES] = new, room
     _clear(same, seen_same)
     _clear(later, seen_later)
-    return has_room
+    return bool(has_room)
 
 
 @kernel
@@ -352,7 +310,9 @@ def _write(
         is_frequent = tally.customers_R[rank] >= limits.least
         tally.next_R[rank] = to if is_frequent else NONE
         to += tally.places_R[rank] if is_frequent else 0
-    _write_places(elements, own, (first, stop), source.is_new, seen)
+    if to == start:
+        return start
+    _write_places(elements, own, (first, stop), source.is_new)
     to = start
     for t in range(seen):
         rank = tally.touched_R[t]
@@ -374,7 +334,7 @@ def _write(
 
 
 @kernel
-def _write_places(elements: Elements, own: _Own, span: tuple[Whole, Whole], is_new: Whole, seen: Whole) -> None:
+def _write_places(elements: Elements, own: _Own, span: tuple[Whole, Whole], is_new: Whole) -> None:
     """Write the places of what grows out of a sequence, where the tally says for each item."""
     rank_E, start_T, to = elements.rank_E, elements.start_T, own.places
     given, tally = (own.steps, own.later) if is_new else (own.places, own.same)
@@ -402,35 +362,7 @@ def _measure_gap(elements: Elements, own: _Own, first: Whole, stop: Whole) -> fl
         if customer != last:
             gap_C[size] = time_T[end_P[p]] - time_T[before_P[p]]
             size, last = size + 1, customer
-    return _find_median(gap_C, size)
-
-
-@kernel
-def _find_median(value_C: Integers, size: Whole) -> float:
-    """The median of the first so many values, which it puts in another order (Hoare, Find, CACM 4(7), 1961)."""
-    middle, low, high = size // 2, 0, size - 1
-    while low < high:
-        pivot, left, right = value_C[(low + high) >> 1], low, high
-        while left <= right:
-            while value_C[left] < pivot:
-                left += 1
-            while value_C[right] > pivot:
-                right -= 1
-            if left <= right:
-                value_C[left], value_C[right] = value_C[right], value_C[left]
-                left, right = left + 1, right - 1
-        if middle <= right:
-            high = right
-        elif middle >= left:
-            low = left
-        else:
-            break
-    if size % 2:
-        return np.float64(value_C[middle])
-    lower = value_C[0]
-    for at in range(1, middle):
-        lower = max(lower, value_C[at])
-    return np.float64(lower + value_C[middle]) / 2.0
+    return find_median(gap_C, size)
 
 
 @kernel

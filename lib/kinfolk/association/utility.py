@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from kinfolk.association.single_task import cut_window, read_rows, require_times, run_alone
 from kinfolk.association.utility_task import ValueReport, mine_lines
+from kinfolk.association.windows import require_times, select_window
 from kinfolk.association.worth import NEEDED
 from kinfolk.errors import DataError
 from kinfolk.settings import UtilitySettings
+from kinfolk.tables.scans import find_scans
+from kinfolk.tasks.files import read_file
 from kinfolk.tasks.machines import count_cores, open_scratch
+from kinfolk.tasks.single import Read, run_single
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -54,20 +55,20 @@ def mine_values(
             f"the columns are {', '.join(lines.columns)}; what brings in the money is told by {', '.join(NEEDED)}: "
             "rename or select"
         )
-    rows = cut_window(lines, settings.window_days, until, section="utility")
+    rows = select_window(lines, settings.window_days, until, section="utility")
     rows = rows.select(*NEEDED, *(["item_name"] if "item_name" in lines.columns else []))
     spark = lines.sparkSession
     threads = settings.threads or count_cores(spark)
     folder, remove = open_scratch(spark, scratch, name="value")
 
-    def work(read: Callable[[], pa.Table]) -> str:
+    def work(read: Read) -> str:
         return mine_lines(read, settings, threads=threads, scratch=folder).to_json()
 
     try:
-        report = ValueReport.from_json(run_alone(rows, work, threads=threads))
+        report = ValueReport.from_json(run_single(rows, find_scans(rows), work, threads=threads))
         if not report.basket_count and settings.window_days is not None:
             require_times(lines, section="utility")
-        return ValueResult(read_rows(spark, report.file), report, remove)
+        return ValueResult(read_file(spark, report.file), report, remove)
     except BaseException:
         remove()
         raise

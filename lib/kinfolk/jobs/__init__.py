@@ -17,6 +17,7 @@ JOB_NAMES = (
     "match",
     "mine",
     "segment",
+    "sequence",
     "recommend",
     "value",
     "report",

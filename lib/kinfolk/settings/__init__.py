@@ -7,6 +7,7 @@ from kinfolk.settings.ingest import EventSource, FileSource, IngestSettings, Ite
 from kinfolk.settings.learning import EmbeddingSettings, LearningSettings, Modality
 from kinfolk.settings.report import ReportSettings
 from kinfolk.settings.section import Section
+from kinfolk.settings.sequence import SequenceSettings
 from kinfolk.settings.similarity import (
     GroupSettings,
     JoinPlan,
@@ -47,6 +48,7 @@ __all__ = [
     "Remainder",
     "ReportSettings",
     "Section",
+    "SequenceSettings",
     "SetMeasure",
     "Settings",
     "SideSettings",

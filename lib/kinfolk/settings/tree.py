@@ -17,6 +17,7 @@ from kinfolk.settings.ingest import IngestSettings, SourceSettings
 from kinfolk.settings.learning import EmbeddingSettings, LearningSettings
 from kinfolk.settings.report import ReportSettings
 from kinfolk.settings.section import Section
+from kinfolk.settings.sequence import SequenceSettings
 from kinfolk.settings.similarity import MatchSettings, SimilaritySettings
 from kinfolk.settings.storage import LakeSettings, LimitSettings, SparkSettings, TrackingSettings
 from kinfolk.settings.utility import UtilitySettings
@@ -49,6 +50,8 @@ class Settings(Section):
     """What matches what of another kind."""
     association: AssociationSettings = AssociationSettings()
     """What counts as bought together."""
+    sequence: SequenceSettings = SequenceSettings()
+    """What counts as bought later."""
     recommendation: RecommendationSettings = RecommendationSettings()
     """What is recommended to whom."""
     utility: UtilitySettings = UtilitySettings()

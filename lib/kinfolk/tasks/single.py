@@ -23,7 +23,7 @@ def run_single(rows: DataFrame, scans: Scans | None, work: Callable[[Read], str]
 
     Raises the error of a task that refused to work.
     """
-    empty = to_arrow_schema(rows.schema).empty_table()
+    empty = to_arrow_schema(rows.schema, timezone="UTC").empty_table()
 
     def answer(given: list[pa.RecordBatch]) -> list[str]:
         def read() -> pa.Table:

@@ -19,6 +19,7 @@ from kinfolk.tables.catalog.items import (
     TRAINING_METRICS,
 )
 from kinfolk.tables.catalog.operations import JOB_RUNS, REJECTED_ROWS
+from kinfolk.tables.catalog.sequences import FREQUENT_SEQUENCES
 from kinfolk.tables.catalog.similarity import (
     GROUP_EVENTS,
     ITEM_COPIES,
@@ -64,6 +65,7 @@ CATALOG: dict[str, Table] = {
         RULE_CHANGES,
         SEGMENT_ITEMSETS,
         SEGMENT_RULES,
+        FREQUENT_SEQUENCES,
         ITEM_RECOMMENDATIONS,
         VALUABLE_ITEMSETS,
         JOB_RUNS,
@@ -76,6 +78,7 @@ __all__ = [
     "CLEAN_EVENTS",
     "CLEAN_ITEMS",
     "FREQUENT_ITEMSETS",
+    "FREQUENT_SEQUENCES",
     "GROUP_EVENTS",
     "ITEM_COPIES",
     "ITEM_EMBEDDINGS",
