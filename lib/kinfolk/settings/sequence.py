@@ -19,9 +19,9 @@ class SequenceSettings(Section):
     3."""
     min_count: Annotated[int, Field(ge=1)] | None = None
     """Least number of customers whose history has to hold a sequence, in the place of min_support."""
-    max_length: Annotated[int, Field(ge=1, le=64)] = 3
+    max_length: Annotated[int, Field(ge=1, le=64)] = 4
     """Most items of a sequence, those of all its elements together."""
-    max_elements: Annotated[int, Field(ge=1, le=64)] = 3
+    max_elements: Annotated[int, Field(ge=1, le=64)] = 4
     """Most elements of a sequence, that is, purchases one after the other."""
     min_gap_days: Days = 0
     """Fewest days from one element to the next, which comes later in any case; parts of a day are allowed."""
