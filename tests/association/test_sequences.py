@@ -108,6 +108,7 @@ def test_random_histories_equal_the_oracle_with_gaps_and_spans(
         for row in mine(events, min_support=0.05, **wanted).sequences.collect():
             hours = None if row["median_days"] is None else round(row["median_days"] * HOURS_A_DAY, 6)
             found[tuple(map(frozenset, row["items"]))] = (row["customer_count"], hours)
+            assert row["items"] == [sorted(element) for element in row["items"]]
             if row["elements"] > 1:
                 before = expected[tuple(map(frozenset, row["items"][:-1]))].customers
                 last = expected[(frozenset(row["items"][-1]),)].customers

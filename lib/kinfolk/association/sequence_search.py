@@ -3,9 +3,9 @@
 A sequence grows by one item: in its last element, of a higher rank than those there, or in a later element of its own.
 Each grows out of one other in this way, and no customer holds it without the other. So all that is needed of a sequence
 are the places where it ends in the histories of its customers. With a most gap, the first of them is not enough (Pei,
-Han and Wang, Journal of Intelligent Information Systems 28, 2007): all are kept. Of the ways to come to a place, only
-the one that started last is: where any meets the most span, it does. The element before is then the nearest possible
-one, since of two elements where a sequence ends, it started later, or at the same time, in that of the later one.
+Han and Wang, Journal of Intelligent Information Systems 28, 2007): all are kept. Of the ways to a place, only the one
+that started last is: where any keeps within the most span, it does. It comes from the nearest place that a step may
+come from, because the later a sequence ends, the later the last way there started.
 
 All sequences that grow out of one are counted in a look at its places, and their places written in a second one, onto a
 stack. Threads take classes, that is, all sequences that begin with one item. Each keeps what it knows in arrays and

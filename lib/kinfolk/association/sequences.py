@@ -79,7 +79,7 @@ def _select_rows(events: DataFrame, settings: SequenceSettings, until: dt.date |
     kind = dict(events.dtypes)["event_time"]
     if kind not in _TIMES:
         raise DataError(f"event_time is of type {kind}; sequences need one of {', '.join(_TIMES)}: cast it")
-    given = select_window(events, settings.window_days, until, section="sequence").dropna(subset=list(COLUMNS))
+    given = select_window(events, settings.window_days, until, section="sequence")
     names = [name for name in ("item_name",) if name in events.columns]
     times = F.col("event_time").cast("timestamp").alias("event_time")
     return given.select("customer_id", "basket_id", F.col("item_id").cast("string").alias("item_id"), *names, times)
