@@ -25,3 +25,4 @@ def test_the_examples_run(spark: SparkSession, capsys: pytest.CaptureFixture[str
     assert "[bread, wine]|19.5000|           1" in printed
     assert "33.5000 in all" in printed
     assert "[[printer], [ink]]|1.0       |5.5 " in printed
+    assert "|         [Dairy]|        [Bakery]|       1.0|" in printed

@@ -106,3 +106,41 @@ def test_each_basket_is_recommended_what_it_lacks(events: DataFrame) -> None:
             recommend_items(events, mined.rules, RecommendationSettings(measure="best"))
     with pytest.raises(DataError, match=r"recommendation.subject is customer, which needs customer_id"):
         group_subjects(events.drop("customer_id"), by_customer)
+
+
+def test_rules_from_categories_serve_who_holds_one_of_their_items(spark: SparkSession) -> None:
+    """Without a word of what items are, such rules are left out, and told."""
+    lists = pa.list_(pa.string())
+    sides = [
+        (["category:Dairy"], ["jam"]),
+        (["jam"], ["category:Dairy"]),
+        (["jam"], ["milk"]),
+        (["curd", "category:Tea"], ["pen"]),
+    ]
+    columns: dict[str, Any] = {
+        side: pa.array([both[place] for both in sides], lists)
+        for place, side in enumerate(("antecedent", "consequent"))
+    }
+    for side in ("antecedent", "consequent"):
+        columns[f"{side}_names"] = columns[side]
+        columns[f"{side}_id"] = pa.array([",".join(items) for items in columns[side].to_pylist()])
+    columns |= dict.fromkeys(("basket_count", "antecedent_count", "consequent_count"), pa.array([9, 8, 7, 6]))
+    rules = spark.createDataFrame(pa.table(columns | {"baskets": pa.array([10] * 4)}))
+    held = {"1": ["curd"], "2": ["milk", "jam"], "3": ["green", "curd"], "4": ["pen"]}
+    subjects = spark.createDataFrame(list(held.items()), "subject_id string, items array<string>")
+    kinds = [
+        ("curd", "Dairy"),
+        ("milk", "Dairy"),
+        ("green", "Tea > Green"),
+        ("green", "Tea > Green"),
+        ("green", "Dairy"),
+    ]
+    categories = spark.createDataFrame([*kinds, ("pen", None)], "item_id string, category string")
+
+    def recommend(categories: DataFrame | None) -> tuple[set[tuple[str, str]], int, int]:
+        wanted = RecommendationSettings(min_lift=0)
+        with closing(recommend_items(subjects, rules, wanted, categories=categories)) as found:
+            return {(row["subject_id"], row["item_id"]) for row in found.items.collect()}, found.rules, found.left_out
+
+    assert recommend(categories) == ({("1", "jam"), ("3", "jam"), ("3", "pen")}, 3, 1)
+    assert recommend(None) == (set(), 1, 3)

@@ -3,7 +3,7 @@
 Items are told apart part by part, as tables come in parts, and by as many threads as there are; only the distinct items
 of the parts are brought together.
 
-Shape suffixes: B baskets of a part, E entries of baskets, I distinct items of a part, R ranks, P parts.
+Shape suffixes: B baskets of a part, E entries of baskets, I distinct items of a part, R ranks, P parts, N pairs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Baskets:
     are left out.
 
     `item_ids`, `item_names` and `count_R`, the number of baskets with an item, are indexed by rank. `basket_count`
-    counts all baskets.
+    counts all baskets. In each row of `barred_N2` are two ranks, the lower one first, that no set may hold together;
+    None where there are no such. `parent_R` is the rank of the category right above each item, -1 for none.
     """
 
     rank_E: Codes
@@ -55,6 +56,8 @@ class Baskets:
     item_ids: pa.Array
     item_names: pa.Array
     basket_count: int
+    barred_N2: Codes | None = None
+    parent_R: Codes | None = None
 
 
 class Entries(NamedTuple):

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kinfolk.association.baskets import LISTS, Baskets, Integers, encode_baskets
+from kinfolk.association.baskets import LISTS, Baskets, Integers
 from kinfolk.association.kernel import count_itemsets
 from kinfolk.association.lattice import link_subsets
+from kinfolk.association.taxonomy import encode_extended, extend_table, require_categories
 from kinfolk.association.thresholds import least_count
 from kinfolk.association.tree import Limits, Tree
 from kinfolk.settings import AssociationSettings
@@ -47,13 +48,18 @@ class MiningForecast:
 
 
 def forecast_mining(table: pa.Table, settings: AssociationSettings, *, threads: int) -> MiningForecast:
-    """Count what there is to find in a table of lists or of lines, as `encode_baskets` takes it."""
+    """Count what there is to find in a table of lists or of lines, as `encode_baskets` takes it.
+
+    Lines have the categories of their items where these count; raises DataError where no item has one.
+    """
+    table, taxonomy = extend_table(table, None, settings)
     entries = (
         table.num_rows if "basket_id" in table.column_names else pc.sum(pc.list_value_length(table[LISTS])).as_py() or 0
     )
-    baskets = encode_baskets(
-        table, lambda count: count_least(settings, count), excluded=settings.excluded_items, threads=threads
+    baskets = encode_extended(
+        table, taxonomy, lambda count: count_least(settings, count), excluded=settings.excluded_items, threads=threads
     )
+    require_categories(taxonomy, baskets.basket_count)
     least = find_least(baskets, settings, threads=threads)
     tally_L = count_itemsets(baskets, Limits(least, settings.max_length, settings.max_itemsets), threads=threads)
     length_L = np.arange(len(tally_L))

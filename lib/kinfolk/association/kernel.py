@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Baskets, Codes, Entries, Integers, order_baskets
-from kinfolk.association.pairs import AHEAD, Pairs, list_pairs, table_pairs
+from kinfolk.association.pairs import AHEAD, Pairs, bar_pairs, list_pairs, table_pairs
 from kinfolk.association.tree import Limits, Tree, cut_tree, join_trees, lengthen, lengthen_tree, make_tree
 from kinfolk.kernels.bits import LANES, count_bits, count_words, gather_bits, intersect_rows, prefetch, trailing_zeros
 from kinfolk.kernels.compiling import Whole, kernel
@@ -42,6 +42,7 @@ _MOST_PAIRED = 8192
 _SHARES_A_THREAD = 8
 """Shares of the classes: several a thread, so that none waits long for the last."""
 
+_NONE_BARRED = np.empty((0, 2), np.int32)
 _NO_ENTRIES = Entries(np.empty(0, np.int32), np.empty(0, np.uint32), np.zeros(1, np.int64))
 
 
@@ -158,6 +159,7 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
     if limits.length < 2 or limits.sets < 0:
         return singles, []
     is_tabled = items <= _MOST_TABLED
+    barred_N2 = _NONE_BARRED if baskets.barred_N2 is None else baskets.barred_N2
     entries = _NO_ENTRIES if is_tabled else order_baskets(baskets, threads=threads)
     shares = 1 if threads == 1 else _SHARES_A_THREAD * threads
     with open_threads(threads) as pool:
@@ -166,7 +168,13 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
             tree, pairs = table_pairs(singles, baskets, limits, pool)
             written_N[0] = len(tree.item_S) - items
         else:
-            tree, pairs = list_pairs(singles, entries, limits, written_N, pool)
+            # What is barred is counted, and takes no place.
+            room = limits._replace(sets=limits.sets + len(barred_N2))
+            tree, pairs = list_pairs(singles, entries, room, written_N, pool)
+        if len(barred_N2):
+            tree, pairs = bar_pairs(tree, pairs, barred_N2)
+            written_N[:] = 0
+            written_N[0] = len(tree.item_S) - items
         if limits.length < 3 or written_N.sum() > limits.sets:
             return tree, []
         rows = _set_rows(baskets, tree) if is_tabled else _NO_ROWS
@@ -415,6 +423,20 @@ def _project(entries: Entries, pairs: Pairs, scratch: _Scratch, stack: _Stack, s
 
 
 @kernel
+def _are_paired(pairs: Pairs, one: Whole, other: Whole) -> bool:
+    """Whether two pairs of a class, of which the first has the lower member, have members that are a pair."""
+    item_S, rank, sought = pairs.item_S, pairs.item_S[one], pairs.item_S[other]
+    low, high = pairs.first_R[rank], pairs.stop_R[rank]
+    while low < high:
+        middle = (low + high) >> 1
+        if item_S[middle] < sought:
+            low = middle + 1
+        else:
+            high = middle
+    return bool(low < pairs.stop_R[rank] and item_S[low] == sought)
+
+
+@kernel
 def _extend(pairs: Pairs, own: _Own, account: _Account, limits: Limits, most: Whole) -> Whole:
     """Write the sets of a class with three items or more; returns what there is no room for.
 
@@ -425,6 +447,7 @@ def _extend(pairs: Pairs, own: _Own, account: _Account, limits: Limits, most: Wh
     bit_W, member_T, set_T, first_L, stop_L, at_L = stack
     members, words, before = state[_MEMBERS], state[_WORDS], len(pairs.item_S)
     knows_pairs = members <= _MOST_PAIRED
+    looks_up = pairs.is_barred and not knows_pairs
     level, top, size = state[_LEVEL], state[_TOP], state[_SIZE]
     status = _DONE
     while level >= 0 and size <= most:
@@ -446,6 +469,8 @@ def _extend(pairs: Pairs, own: _Own, account: _Account, limits: Limits, most: Wh
         for other in range(one + 1, stop):
             member = member_T[other]
             if knows_pairs and not scratch.is_pair_MM[row + member]:
+                continue
+            if looks_up and not _are_paired(pairs, set_T[member_T[one]], set_T[member]):
                 continue
             count = intersect_rows(bit_W, one * words, other * words, top * words, words)
             if count >= limits.least:

@@ -13,8 +13,9 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from kinfolk.association.baskets import LISTS
 from kinfolk.association.changes import Known
 from kinfolk.association.partitions import count_tasks, mine_parts
-from kinfolk.association.rows import check_measures, select_rows
+from kinfolk.association.rows import check_categories, check_measures, select_rows
 from kinfolk.association.task import Report, mine_all, mine_changes
+from kinfolk.association.taxonomy import CATEGORY
 from kinfolk.association.windows import require_times
 from kinfolk.errors import SettingsError
 from kinfolk.settings import AssociationSettings
@@ -58,6 +59,7 @@ def mine_baskets(
     settings: AssociationSettings,
     *,
     until: dt.date | None = None,
+    categories: DataFrame | None = None,
     scratch: str | None = None,
 ) -> MiningResult:
     """Find every frequent itemset of the baskets, and the rules that are confident enough.
@@ -65,17 +67,21 @@ def mine_baskets(
     `baskets` has either a basket in each row, with its items in an array `items`, or an item in each row: basket_id,
     item_id, item_name if names are known and, where `settings.window_days` is set, event_time. The window ends with the
     day `until`, UTC. An empty array is a basket; an array that is null is none. Rows without a basket or an item are
-    left out, in a window also those without a time. `scratch` is a folder that the driver and all executors reach, for
-    results on their way; on one machine a temporary one serves.
+    left out, in a window also those without a time. Where `settings.categories` is set, a column `category` of lines,
+    or else the frame `categories` (item_id, category), says what each item is, and ids come out as texts. `scratch` is
+    a folder that the driver and all executors reach, for results on their way; on one machine a temporary one serves.
 
-    Raises SettingsError for a measure that there is not and for a window without an end; DataError where there are more
-    itemsets or rules than the settings allow, and where no row of a window has a time.
+    Raises SettingsError for a measure that there is not, for a window without an end, and for categories that are given
+    and not set or the other way round; DataError where there are more itemsets or rules than the settings allow, and
+    where no row of a window has a time, or no item a category.
     """
     check_measures(settings)
+    check_categories(categories, baskets, settings)
+    told = None if categories is None else read_frame(categories.select("item_id", CATEGORY), threads=1)
     rows = select_rows(baskets, settings, until)
     folder, remove = open_scratch(baskets.sparkSession, scratch, name="mine")
     try:
-        report = _mine(rows, settings, folder)
+        report = _mine(rows, told, settings, folder)
         if not report.basket_count and settings.window_days is not None:
             require_times(baskets, section="association")
         return _gather(baskets.sparkSession, report, remove)
@@ -98,8 +104,14 @@ def update_baskets(
     those that left the state. None where all baskets have to be mined again: where a set might be frequent now that was
     not known. It is the driver that counts: what changes in a night is little beside what stands.
 
-    Raises SettingsError where baskets are held out or checked for a confounder, which takes all of them.
+    Raises SettingsError where baskets are held out or checked for a confounder, which takes all of them, and where
+    categories count, as an item's may be another one tonight.
     """
+    if settings.categories:
+        raise SettingsError(
+            "association.categories needs all baskets: an item that changes its category changes those that stand; "
+            "mine them all, or leave it out"
+        )
     if settings.holdout_share or settings.confounder is not None or settings.top_itemsets or settings.raises_support:
         raise SettingsError(
             "association.holdout_share, confounder, top_itemsets and raises_support need all baskets: mine them all, "
@@ -138,7 +150,7 @@ def _gather(spark: SparkSession, report: Report, remove: Callable[[], None]) -> 
     return MiningResult(frames["itemsets"], frames["rules"], state, report, remove)
 
 
-def _mine(rows: DataFrame, settings: AssociationSettings, folder: str) -> Report:
+def _mine(rows: DataFrame, categories: pa.Table | None, settings: AssociationSettings, folder: str) -> Report:
     scans = find_scans(rows)
     tasks = count_tasks(rows, scans, settings)
     if tasks > 1:
@@ -146,6 +158,6 @@ def _mine(rows: DataFrame, settings: AssociationSettings, folder: str) -> Report
     threads = settings.threads or count_cores(rows.sparkSession)
 
     def mine(read: Read) -> str:
-        return mine_all(read, settings, threads=threads, scratch=folder).to_json()
+        return mine_all(read, settings, threads=threads, scratch=folder, categories=categories).to_json()
 
     return Report.from_json(run_single(rows, scans, mine, threads=threads))

@@ -28,11 +28,15 @@ which share it is."""
 
 
 class Pairs(NamedTuple):
-    """The frequent pairs: those of class r have the second items `item_S[first_R[r]:stop_R[r]]`, which ascend."""
+    """The frequent pairs: those of class r have the second items `item_S[first_R[r]:stop_R[r]]`, which ascend.
+
+    Where some are barred, a set may be frequent and yet hold a pair that is not among them.
+    """
 
     item_S: Codes
     first_R: Integers
     stop_R: Integers
+    is_barred: bool = False
 
 
 class _Scratch(NamedTuple):
@@ -87,6 +91,17 @@ def list_pairs(singles: Tree, entries: Entries, limits: Limits, written_N: Integ
         stop_R[share::shares] += before
     tree = join_trees([singles, *counted])
     return tree, Pairs(tree.item_S, first_R, stop_R)
+
+
+def bar_pairs(tree: Tree, pairs: Pairs, barred_N2: Codes) -> tuple[Tree, Pairs]:
+    """Single items and frequent pairs without those that are barred."""
+    items = len(pairs.first_R)
+    # Single items have no parent, and so no key of a pair.
+    key_S = tree.parent_S * np.int64(items) + tree.item_S
+    is_kept_S = ~np.isin(key_S, barred_N2[:, 0] * np.int64(items) + barred_N2[:, 1])
+    place_S = np.concatenate([[0], np.cumsum(is_kept_S)])
+    kept = Tree(tree.parent_S[is_kept_S], tree.item_S[is_kept_S], tree.count_S[is_kept_S])
+    return kept, Pairs(kept.item_S, place_S[pairs.first_R], place_S[pairs.stop_R], is_barred=True)
 
 
 @kernel

@@ -98,8 +98,13 @@ def mine_parts(rows: DataFrame, settings: AssociationSettings, *, tasks: int, sc
     """Mine rows as `mine_all` does, shared by so many tasks.
 
     Raises DataError where there are more itemsets or rules than the budgets allow, and SettingsError for
-    `raises_support`, which needs all baskets at a time.
+    `raises_support` and `categories`, which need all baskets at a time.
     """
+    if settings.categories:
+        raise SettingsError(
+            f"association.categories needs all baskets in one task, and here {tasks} share them: leave it out, or set "
+            "association.tasks to 1 and see to the memory"
+        )
     if settings.raises_support:
         raise SettingsError(
             f"association.raises_support needs all baskets in one task, and here {tasks} share them: raise "

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from kinfolk.association.measures import MEASURES, count, measure
 from kinfolk.association.scoring import RECOMMENDATIONS, RuleIndex
+from kinfolk.association.taxonomy import CATEGORY, Taxonomy, build_taxonomy, holds_category
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import RecommendationSettings
 from kinfolk.tables.scans import read_frame
@@ -37,10 +39,14 @@ _SUBJECTS = {"customer": "customer_id", "basket": "basket_id"}
 
 @dataclass(frozen=True)
 class Recommendations:
-    """Recommended items (subject_id, rank, item_id, …), from rules in a file that `close` removes."""
+    """Recommended items (subject_id, rank, item_id, …), from rules in a file that `close` removes.
+
+    `left_out` rules would recommend a category, or go by categories where nothing says what these are.
+    """
 
     items: DataFrame
     rules: int
+    left_out: int
     close: Callable[[], None]
 
 
@@ -60,20 +66,32 @@ def group_subjects(events: DataFrame, settings: RecommendationSettings) -> DataF
 
 
 def recommend_items(
-    subjects: DataFrame, rules: DataFrame, settings: RecommendationSettings, *, scratch: str | None = None
+    subjects: DataFrame,
+    rules: DataFrame,
+    settings: RecommendationSettings,
+    *,
+    categories: DataFrame | None = None,
+    scratch: str | None = None,
 ) -> Recommendations:
     """Recommend items to subjects (subject_id, items) by rules, as the mining job writes them.
 
-    `scratch` is a folder that the driver and all executors reach; on one machine a temporary one serves. Raises
-    SettingsError for a measure that there is not.
+    `categories` (item_id, category) say what items are, for rules from categories; a row may come again. No category is
+    ever recommended. `scratch` is a folder that the driver and all executors reach; on one machine a temporary one
+    serves. Raises SettingsError for a measure that there is not.
     """
     if settings.measure not in MEASURES:
         raise SettingsError(
             f"recommendation.measure is {settings.measure}; the measures are {', '.join(sorted(MEASURES))}"
         )
-    known = score_rules(read_frame(rules.select(*_RULES), threads=1), settings)
+    scored = score_rules(read_frame(rules.select(*_RULES), threads=1), settings)
+    has_category_Q = holds_category(scored["antecedent"])
+    taxonomy = None
+    if categories is not None and pc.any(has_category_Q).as_py():
+        taxonomy = read_taxonomy(categories)
+    is_of_items_Q = pc.invert(holds_category(scored["consequent"]))
+    known = scored.filter(is_of_items_Q if taxonomy else pc.and_not(is_of_items_Q, has_category_Q))
     folder, remove = open_scratch(subjects.sparkSession, scratch, name="recommend")
-    path, most = ship(RuleIndex(known), folder), settings.items
+    path, most = ship(RuleIndex(known, taxonomy), folder), settings.items
 
     def recommend(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         index: RuleIndex = receive(path)
@@ -81,7 +99,13 @@ def recommend_items(
             yield from index.recommend(pa.Table.from_batches([batch]), most).to_batches()
 
     items = subjects.select("subject_id", "items").mapInArrow(recommend, from_arrow_schema(RECOMMENDATIONS))
-    return Recommendations(items, known.num_rows, remove)
+    return Recommendations(items, known.num_rows, scored.num_rows - known.num_rows, remove)
+
+
+def read_taxonomy(categories: DataFrame) -> Taxonomy:
+    """The commonest category of each item, of rows with item_id and category."""
+    tally = categories.groupBy("item_id", CATEGORY).agg(F.count("*").alias("lines"))
+    return build_taxonomy(read_frame(tally, threads=1))
 
 
 def score_rules(rules: pa.Table, settings: RecommendationSettings) -> pa.Table:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from kinfolk.association.baskets import LISTS
 from kinfolk.association.evidence import STRATUM
 from kinfolk.association.measures import MEASURES
+from kinfolk.association.taxonomy import CATEGORY
 from kinfolk.association.windows import select_window
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import AssociationSettings
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SEGMENT = "segment"
 """The column of rows that are mined apart."""
 
-_LINES = ("basket_id", "item_id", "item_name")
+_LINES = ("basket_id", "item_id", "item_name", CATEGORY)
 _PERIODS = {"year": "yyyy", "quarter": "yyyy'Q'Q", "month": "yyyy-MM", "weekday": "EEEE", "hour": "HH"}
 """Periods of a time, and how they are written."""
 
@@ -46,8 +47,27 @@ def select_rows(
             f"the columns are {', '.join(baskets.columns)}; mining needs {LISTS}, an array, or basket_id and item_id: "
             "rename or select"
         )
-    names = [name for name in _LINES if name in baskets.columns]
+    is_wanted = settings.categories
+    names = [name for name in _LINES if name in baskets.columns and (is_wanted or name != CATEGORY)]
     return baskets.dropna(subset=["basket_id", "item_id"]).select(*names, *told)
+
+
+def check_categories(categories: DataFrame | None, baskets: DataFrame, settings: AssociationSettings) -> None:
+    """Raise SettingsError or DataError where categories count and cannot be told, or are given and do not count."""
+    if settings.categories and categories is None and LISTS in baskets.columns:
+        raise SettingsError(
+            "association.categories is set, and lists of items do not say what these are: give categories, a frame "
+            "with item_id and category, or lines with a column category, or leave it out"
+        )
+    if categories is None:
+        return
+    if not settings.categories:
+        raise SettingsError("categories are given, and association.categories is not set: set it, or leave them out")
+    if not {"item_id", CATEGORY} <= set(categories.columns):
+        raise DataError(
+            f"the columns of categories are {', '.join(categories.columns)}; item_id and category are needed: rename "
+            "or select"
+        )
 
 
 def check_measures(settings: AssociationSettings) -> None:

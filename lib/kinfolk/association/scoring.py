@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Codes, Integers, whole
+from kinfolk.association.taxonomy import Taxonomy
 from kinfolk.kernels.compiling import Whole, kernel
 
 RECOMMENDATIONS = pa.schema(
@@ -59,10 +60,12 @@ class RuleIndex:
     """Rules, ready to be held against baskets.
 
     They come with antecedent and consequent (lists of item ids), their names, antecedent_id and score; rules that score
-    higher win, ties by the ids of both sides.
+    higher win, ties by the ids of both sides. With a taxonomy antecedents may hold categories, which whoever holds one
+    of their items holds too; consequents may not.
     """
 
-    def __init__(self, rules: pa.Table) -> None:
+    def __init__(self, rules: pa.Table, taxonomy: Taxonomy | None = None) -> None:
+        self._taxonomy = taxonomy
         order = [("score", "descending"), ("antecedent_id", "ascending"), ("consequent_id", "ascending")]
         rules = rules.sort_by(order).combine_chunks()
         self._rules = rules.select(["score", "antecedent_id", "antecedent_names"])
@@ -84,7 +87,8 @@ class RuleIndex:
         broken as those of rules.
         """
         subjects = subjects.combine_chunks()
-        start_B, held = _flatten(subjects["items"])
+        lists = subjects["items"]
+        start_B, held = _flatten(lists if self._taxonomy is None else self._taxonomy.extend_lists(lists))
         code_E = pc.index_in(held, self.item_ids).fill_null(-1).to_numpy().astype(np.int32)
         item_BK, rule_BK = np.full((2, subjects.num_rows, most), -1, np.int32)
         items = len(self.item_ids)

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from kinfolk.association.baskets import LISTS
 from kinfolk.association.labels import itemset_schema, rule_schema
 from kinfolk.association.partitions import count_tasks
-from kinfolk.association.rows import SEGMENT, check_measures, select_rows
+from kinfolk.association.rows import SEGMENT, check_categories, check_measures, select_rows
 from kinfolk.association.task import describe_found, find_all
 from kinfolk.association.windows import require_times
 from kinfolk.errors import DataError, SettingsError
@@ -72,6 +72,7 @@ def mine_segments(
     if settings.segment_by is None:
         raise SettingsError("association.segment_by names no column: say which one holds the segments, such as segment")
     check_measures(settings)
+    check_categories(None, baskets, settings)
     rows = select_rows(baskets, settings, until, segment=settings.segment_by).where(F.col(SEGMENT).isNotNull())
     if settings.window_days is not None and rows.isEmpty():
         require_times(baskets, section="association")

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Baskets, Integers
+from kinfolk.association.interest import find_explained
 from kinfolk.association.lattice import CLOSED, GENERATOR, MAXIMAL, Lattice
 from kinfolk.association.measures import Counts, Values, measure
 from kinfolk.association.rules import (
@@ -106,7 +107,7 @@ class _Sides:
     def __init__(
         self, lattice: Lattice, marks_S: NDArray[np.uint8], baskets: Baskets, settings: AssociationSettings
     ) -> None:
-        self.lattice, self.basket_count = lattice, baskets.basket_count
+        self.lattice, self.basket_count, self.parent_R = lattice, baskets.basket_count, baskets.parent_R
         self._is_before_S = lattice.lengths <= settings.max_antecedent
         self._is_behind_S = np.ones(len(marks_S), bool)
         for is_wanted_S, items in (
@@ -153,6 +154,10 @@ def _choose_each(sides: _Sides, settings: AssociationSettings) -> Iterator[Chose
         if sides.best_odds_J is not None:
             low_Q, _ = odds_ratio_interval(counts)
             is_wanted_Q &= ~(low_Q <= pick_values(rules, lattice, sides.best_odds_J))
+        if settings.min_interest is not None and sides.parent_R is not None:
+            is_wanted_Q &= ~find_explained(
+                rules, lattice, sides.parent_R, settings.min_confidence, settings.min_interest
+            )
         nothing = np.full(len(is_wanted_Q), np.nan)
         found = ChosenRules(rules, counts, improvement_Q, nothing, nothing)
         yield found if is_wanted_Q.all() else found.where(is_wanted_Q)

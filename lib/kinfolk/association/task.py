@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import pyarrow as pa
 
-from kinfolk.association.baskets import Baskets, encode_baskets
+from kinfolk.association.baskets import Baskets
 from kinfolk.association.changes import STATE, Known, update
 from kinfolk.association.evidence import Evidence, choose_strata, gather_evidence, hold_out, tally_strata
 from kinfolk.association.forecast import count_least, find_least
@@ -18,6 +18,7 @@ from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.labels import Labels
 from kinfolk.association.lattice import Lattice, link_subsets, mark_sets
 from kinfolk.association.selection import choose_rules, choose_sets
+from kinfolk.association.taxonomy import Taxonomy, encode_extended, extend_table, require_categories
 from kinfolk.association.tree import Limits
 from kinfolk.errors import DataError
 from kinfolk.settings import AssociationSettings
@@ -30,7 +31,8 @@ class Report:
     """What a task has to say: the files it wrote, what it counted, and how long each step took.
 
     At least `least` baskets hold a frequent itemset, and `border` one that is known. `found` are all frequent ones,
-    `itemsets` those that were written. So many `tasks` shared the baskets.
+    `itemsets` those that were written. So many `tasks` shared the baskets. `disputed` items came with
+    several categories.
     """
 
     files: dict[str, str]
@@ -43,6 +45,7 @@ class Report:
     rules: int
     seconds: dict[str, float]
     tasks: int = 1
+    disputed: int = 0
 
     def to_json(self) -> str:
         """The report as JSON."""
@@ -54,18 +57,32 @@ class Report:
         return Report(**json.loads(text))
 
 
-def mine_all(read: Callable[[], pa.Table], settings: AssociationSettings, *, threads: int, scratch: str) -> Report:
-    """Mine what is read: a table of lists or of lines, as `encode_baskets` takes it.
+def mine_all(
+    read: Callable[[], pa.Table],
+    settings: AssociationSettings,
+    *,
+    threads: int,
+    scratch: str,
+    categories: pa.Table | None = None,
+) -> Report:
+    """Mine what is read: a table of lists or of lines, as `extend_table` takes it and the categories of items.
 
-    Raises DataError where there are more itemsets or rules than the budgets allow.
+    Raises DataError where there are more itemsets or rules than the budgets allow, and where no item has a category
+    although they count.
     """
     clock = Clock()
-    found, evidence = find_all(read, settings, threads=threads, clock=clock)
+    found, evidence = find_all(read, settings, threads=threads, clock=clock, categories=categories)
+    require_categories(found.taxonomy, found.header.basket_count)
     return write_found(found, evidence, settings, scratch=scratch, clock=clock)
 
 
 def find_all(
-    read: Callable[[], pa.Table], settings: AssociationSettings, *, threads: int, clock: Clock
+    read: Callable[[], pa.Table],
+    settings: AssociationSettings,
+    *,
+    threads: int,
+    clock: Clock,
+    categories: pa.Table | None = None,
 ) -> tuple[Found, Evidence]:
     """The frequent sets of what is read, and what held-out baskets and strata say of them.
 
@@ -73,15 +90,18 @@ def find_all(
     """
     table = read()
     clock.stop("read")
+    table, taxonomy = extend_table(table, categories, settings)
     kept, held_out = hold_out(table, settings.holdout_share) if settings.holdout_share else (table, None)
     del table
     strata = choose_strata(tally_strata(kept))
-    baskets, least = encode_frequent(kept, settings, threads=threads)
+    baskets, least = encode_frequent(kept, taxonomy, settings, threads=threads)
     if not strata:
         # What is counted once is not kept.
         kept = kept.slice(0, 0)
     clock.stop("encode")
     found = link_known(find_known(baskets, least, settings, threads=threads), least)
+    if taxonomy is not None:
+        found = replace(found, header=taxonomy.mark(found.header), taxonomy=taxonomy)
     clock.stop("search")
     evidence = gather_evidence(kept, held_out, strata, found.header, found.lattice, threads=threads)
     clock.stop("gather evidence")
@@ -112,9 +132,11 @@ def mine_changes(
     return write_found(found, Evidence(None, {}), settings, scratch=scratch, clock=clock)
 
 
-def encode_frequent(table: pa.Table, settings: AssociationSettings, *, threads: int) -> tuple[Baskets, int]:
+def encode_frequent(
+    table: pa.Table, taxonomy: Taxonomy | None, settings: AssociationSettings, *, threads: int
+) -> tuple[Baskets, int]:
     """The baskets with the items that may be in a known set, and how many have to hold a frequent one."""
-    encode = partial(encode_baskets, table, excluded=settings.excluded_items, threads=threads)
+    encode = partial(encode_extended, table, taxonomy, excluded=settings.excluded_items, threads=threads)
     baskets = encode(lambda count: find_border(count_least(settings, count), settings))
     least = find_least(baskets, settings, threads=threads)
     if least != count_least(settings, baskets.basket_count):
@@ -154,6 +176,7 @@ class Found:
     least: int
     lattice: Lattice
     header: Baskets
+    taxonomy: Taxonomy | None = None
 
 
 def link_known(known: Known, least: int) -> Found:
@@ -199,7 +222,10 @@ def write_found(
         clock.stop("write what is known")
     header = found.header
     counts = len(header.count_R), len(found.lattice.count_S), itemsets.rows, rules.rows
-    return Report(files, header.basket_count, found.least, found.known.border, *counts, clock.seconds)
+    disputed = 0 if found.taxonomy is None else found.taxonomy.disputed
+    return Report(
+        files, header.basket_count, found.least, found.known.border, *counts, clock.seconds, disputed=disputed
+    )
 
 
 def _watch_rules(parts: Iterator[pa.Table], settings: AssociationSettings) -> Iterator[pa.Table]:

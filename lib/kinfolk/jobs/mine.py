@@ -36,6 +36,8 @@ def mine(run: Run) -> None:
     mined = mine_baskets(run.read(CLEAN_EVENTS), run.settings.association, until=run.run_date, scratch=scratch)
     with closing(mined) as found:
         run.note(describe(found.report))
+        if found.report.disputed:
+            run.note(f"  {found.report.disputed:,} items have several categories; each counts in its commonest")
         changes = find_changes(run, found)
         results = run.stage_together(
             lambda: run.stage(FREQUENT_ITEMSETS, found.itemsets), lambda: run.stage(ASSOCIATION_RULES, found.rules)

@@ -9,7 +9,7 @@ from kinfolk.association.forecast import MiningForecast, forecast_mining
 from kinfolk.errors import SettingsError
 from kinfolk.settings import Settings
 from kinfolk.tables.catalog import CLEAN_EVENTS
-from kinfolk.tables.lake import Lake
+from kinfolk.tables.lake import Lake, column_types
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ def plan_mine(settings: Settings) -> PlanOfMining:
             "association.window_days depends on the day of the run; the plan is made of all events: --set "
             "association.window_days=null"
         )
-    events = Lake(settings.lake.root).read(CLEAN_EVENTS, ["basket_id", "item_id"])
+    columns = ["basket_id", "item_id", *(["category"] if wanted.categories else [])]
+    lake = Lake(settings.lake.root)
+    there = column_types(lake.open(CLEAN_EVENTS))
+    events = lake.read(CLEAN_EVENTS, [name for name in columns if name in there])
     forecast = forecast_mining(events, wanted, threads=wanted.threads or os.cpu_count() or 1)
     excess = None
     if forecast.is_cut:

@@ -17,11 +17,18 @@ def recommend(run: Run) -> None:
     from kinfolk.association.recommendation import group_subjects, recommend_items
 
     settings = run.settings.recommendation
-    subjects = group_subjects(run.read(CLEAN_EVENTS), settings)
+    events = run.read(CLEAN_EVENTS)
+    subjects = group_subjects(events, settings)
+    # A lake from before there were categories has none.
+    categories = events if "category" in events.columns else None
     scratch = f"{run.folder('staging')}/recommend"
-    recommended = recommend_items(subjects, run.read(ASSOCIATION_RULES), settings, scratch=scratch)
+    recommended = recommend_items(
+        subjects, run.read(ASSOCIATION_RULES), settings, categories=categories, scratch=scratch
+    )
     with closing(recommended) as found:
         run.note(f"  by {found.rules:,} rules to each {settings.subject}")
+        if found.left_out:
+            run.note(f"  {found.left_out:,} rules lead to categories, or from unknown ones, and recommend nothing")
         run.sync(ITEM_RECOMMENDATIONS, found.items)
 
 

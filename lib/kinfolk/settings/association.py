@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kinfolk.settings.section import Section, Size
 
@@ -31,6 +31,9 @@ class AssociationSettings(Section):
     """Ids of items all of which an itemset has to hold to be written; rules do not depend on it."""
     excluded_items: tuple[str, ...] = ()
     """Ids of items that are left out of all baskets before anything is counted."""
+    categories: bool = False
+    """Count the categories of items as items too, at every level: baskets with Milk hold Food > Dairy and Food as well.
+    Their ids are `category:` and the path; no set holds an item together with a category that it belongs to."""
     max_itemsets: Annotated[int, Field(ge=1)] = 2_000_000
     """Most itemsets; more stop the job. A worker needs some 150 bytes of memory for each that is found."""
     raises_support: bool = False
@@ -66,6 +69,9 @@ class AssociationSettings(Section):
     min_improvement: Annotated[float, Field(ge=-1, le=1)] | None = None
     """Least improvement of a rule: by how much it is more confident than every rule with fewer items before it and the
     same item behind; null for any. Rules to several items are not measured, and stay."""
+    min_interest: Annotated[float, Field(ge=1)] | None = None
+    """Leave out a rule, where categories count, whose support and confidence are both less than so many times what is
+    expected by the rule with the category right above one of its items in the place of this one; null for none."""
     max_false_discovery_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the rules that may be there by chance alone; rules are then tested (Fisher's exact test, corrected for
     all rules that the items could make), and those that do not hold out are left out. Null for no test."""
@@ -97,6 +103,12 @@ class AssociationSettings(Section):
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads that the mining task computes with; 0 for as many as Spark gives a task cores (spark.task.cpus), and all
     cores where one machine does all the work."""
+
+    @model_validator(mode="after")
+    def _interest_has_categories(self) -> AssociationSettings:
+        if self.min_interest is not None and not self.categories:
+            raise ValueError("min_interest compares rules with those of wider categories: set categories as well")
+        return self
 
 
 class RecommendationSettings(Section):
