@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinfolk.association import kernel, pairs, rules
+from kinfolk.association import bitmaps, kernel, pairs, rules
 from kinfolk.association.baskets import Baskets, encode_baskets
 from kinfolk.association.kernel import count_itemsets, search_itemsets
 from kinfolk.association.lattice import CLOSED, GENERATOR, MAXIMAL, Lattice, link_subsets, mark_sets
@@ -69,8 +69,11 @@ def _room(request: pytest.FixtureRequest) -> object:
         if request.param == "many items":
             patch.setattr(kernel, "_MOST_TABLED", 0)
         if request.param == "many baskets":
-            patch.setattr(kernel, "_MOST_ROW_WORDS", 0)
+            for name in ("_MOST_WORDS", "_WORDS_PER_ENTRY"):
+                patch.setattr(bitmaps, name, 0)
         if request.param != "roomy":
+            for name in ("_CACHED_WORDS", "_GROUP_WORDS"):
+                patch.setattr(bitmaps, name, 1)
             for name in ("_FIRST_SETS", "_FIRST_WORDS", "_FIRST_PLACES"):
                 patch.setattr(kernel, name, 1)
             for name in ("_FIRST_SETS", "_MOST_COUNTED"):
@@ -142,13 +145,13 @@ def test_rules_and_their_improvement_equal_the_oracles(
 
 
 @pytest.mark.usefixtures("_room")
-@pytest.mark.parametrize("share", [0.15, 0.5])
-def test_many_baskets_and_members_equal_the_oracle(share: float) -> None:
-    """Sets of baskets that take several words, and more members than the stack has places for at first."""
+@pytest.mark.parametrize(("share", "threads"), [(0.15, 1), (0.5, 1), (0.5, 3)])
+def test_many_baskets_and_members_equal_the_oracle(share: float, threads: int) -> None:
+    """Baskets of several stretches, and more members than the stack has places for at first."""
     random = np.random.default_rng(0)
-    baskets = [{f"i{item}" for item in np.flatnonzero(row)} for row in random.random((500, 14)) < share]
+    baskets = [{f"i{item}" for item in np.flatnonzero(row)} for row in random.random((1300, 14)) < share]
     least = least_count(0.02, len(baskets))
-    assert counted(*mine(baskets, least)) == find_itemsets(baskets, least, 20)
+    assert counted(*mine(baskets, least, threads=threads)) == find_itemsets(baskets, least, 20)
 
 
 def test_classes_too_wide_for_a_table_of_their_pairs_equal_the_oracle(tmp_path: Path) -> None:

@@ -281,6 +281,7 @@ def _order_span(entries: Entries, span: tuple[int, int], next_R: Integers) -> No
 
 def _pack(counted: _Counted, rank_I: Codes, ranks: int, pool: Any) -> tuple[Codes, tuple[tuple[int, int], ...]]:
     """Write the ranks of all baskets."""
+    rank_I = np.where(rank_I >= 0, rank_I, np.int32(ranks))
     rank_PI = [_fixed(rank_I[item_I]) for item_I in counted.item_PI]
     # As much room as all entries of a thread may take; what is never written takes no memory.
     room_T = [sum(map(_room, parts)) for parts in counted.stretches]
@@ -293,7 +294,7 @@ def _pack(counted: _Counted, rank_I: Codes, ranks: int, pool: Any) -> tuple[Code
     rank_E = np.empty(size, np.int32)
 
     def write(thread: int) -> tuple[int, int]:
-        last_R = np.full(ranks, -1)
+        last_R = np.full(ranks + 1, -1)
         start = position = sum(room_T[:thread])
         for part, rank_J in zip(counted.stretches[thread], rank_PI, strict=True):
             position = int(_write_rows(part.code_E, part.start_B, rank_J, last_R, rank_E, position))
@@ -345,16 +346,19 @@ def _write_rows(
 ) -> Whole:
     """Write the ranks of baskets as they come, without repeats; returns where the last one ends.
 
-    `last_R` is where the basket begins that held each rank last.
+    `last_R` is where the basket begins that held each rank last. Items that are not frequent have a rank beyond all
+    others. Every rank is written, and kept where it is new: whether it is cannot be foreseen.
     """
+    none = len(last_R) - 1
     for basket in range(len(start_B) - 1):
         first = position
+        last_R[none] = first
         for e in range(start_B[basket], start_B[basket + 1]):
-            rank = rank_I[code_E[e]] if code_E[e] >= 0 else END
-            if rank >= 0 and last_R[rank] != first:
-                last_R[rank] = first
-                rank_E[position] = rank
-                position += 1
+            code = code_E[e]
+            rank = rank_I[code] if code >= 0 else none
+            rank_E[position] = rank
+            position += last_R[rank] != first
+            last_R[rank] = first
         if position > first:
             rank_E[position] = END
             position += 1

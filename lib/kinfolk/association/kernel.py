@@ -20,23 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Baskets, Codes, Entries, Integers, order_baskets
+from kinfolk.association.bitmaps import NO_ROWS, Group, Rows, fill_group, make_group, set_rows
 from kinfolk.association.pairs import AHEAD, Pairs, bar_pairs, list_pairs, table_pairs
 from kinfolk.association.tree import Limits, Tree, cut_tree, join_trees, lengthen, lengthen_tree, make_tree
-from kinfolk.kernels.bits import LANES, count_bits, count_words, gather_bits, intersect_rows, prefetch, trailing_zeros
+from kinfolk.kernels.bits import count_words, intersect_rows, prefetch
 from kinfolk.kernels.compiling import Whole, kernel
 from kinfolk.kernels.threads import open_threads
 
 _DONE, _NEEDS_SETS, _NEEDS_STACK = range(3)
-_CLASS, _SIZE, _MEMBERS, _WORDS, _LEVEL, _TOP, _SHARE = range(7)
+_CLASS, _SIZE, _MEMBERS, _WORDS, _LEVEL, _TOP, _SHARE, _FILLED, _GROUPED, _AT = range(10)
 """Places of what a search knows of itself: the class it comes to or is in; how many itemsets it has written; how many
-members the class has and how many words a bitset; the level that is extended, -1 between classes, the first free place,
-and which share of the classes it is."""
+members the class has and how many words a bitset; the level that is extended, -1 between classes, and the first free
+place; which share of the classes it is; the first class beyond the group, how many are in it, and which is next."""
 
 _FIRST_SETS, _FIRST_WORDS, _FIRST_PLACES = 1 << 14, 1 << 16, 1 << 10
-_FEW_BITS = 4
-"""Baskets of 64 that most words of a class have at most."""
-_MOST_TABLED, _MOST_ROW_WORDS = 1024, 1 << 25
-"""Items whose pairs are counted in a table, which stays in the cache, and words of their baskets as rows of bits."""
+_MOST_TABLED = 1024
+"""Items whose pairs are counted in a table, which stays in the cache."""
 _MOST_PAIRED = 8192
 """Members of a class above which a table of their pairs would cost more than it saves."""
 _SHARES_A_THREAD = 8
@@ -46,32 +45,15 @@ _NONE_BARRED = np.empty((0, 2), np.int32)
 _NO_ENTRIES = Entries(np.empty(0, np.int32), np.empty(0, np.uint32), np.zeros(1, np.int64))
 
 
-class _Rows(NamedTuple):
-    """Baskets as rows of bits, one for each rank that may be in a set of three, with a bit for each basket.
-
-    That of rank r begins at `row_R[r] * words` of `bit_W`; all other ranks have the last row together, which means
-    nothing. There is at least one bit more than there are baskets.
-    """
-
-    bit_W: NDArray[np.uint64]
-    row_R: Codes
-    words: int
-
-
-_NO_ROWS = _Rows(np.empty(0, np.uint64), np.empty(0, np.int32), 0)
-
-
 class _Scratch(NamedTuple):
     """What the opening of a class needs.
 
     Between classes `local_R`, the number of a rank among the members, is all -1. `is_pair_MM` says row by row which
-    members are frequent together; `found_M` is for the members of a basket, and `basket_B` for the numbers of the
-    baskets of a class.
+    members are frequent together; `found_M` is for the members of a basket.
     """
 
     local_R: Codes
     found_M: Codes
-    basket_B: Integers
     is_pair_MM: NDArray[np.uint8]
 
 
@@ -94,7 +76,7 @@ class _Given(NamedTuple):
     """What a search for larger sets goes by: baskets as rows of bits if these are few, as entries otherwise."""
 
     entries: Entries
-    rows: _Rows
+    rows: Rows
     pairs: Pairs
     count_R: Integers
 
@@ -105,6 +87,7 @@ class _Own(NamedTuple):
     scratch: _Scratch
     tree: Tree
     stack: _Stack
+    group: Group
 
 
 class _Account(NamedTuple):
@@ -177,7 +160,7 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
             written_N[0] = len(tree.item_S) - items
         if limits.length < 3 or written_N.sum() > limits.sets:
             return tree, []
-        rows = _set_rows(baskets, tree) if is_tabled else _NO_ROWS
+        rows = set_rows(baskets, tree, pool) if is_tabled else NO_ROWS
         if is_tabled and not rows.words:
             entries = order_baskets(baskets, threads=threads)
         given = _Given(entries, rows, pairs, baskets.count_R)
@@ -186,22 +169,6 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
             return _Search(given, limits, written_N, share).run(is_kept=is_kept)
 
         return tree, list(pool.map(extend, range(shares)))
-
-
-def _set_rows(baskets: Baskets, pairs: Tree) -> _Rows:
-    """The baskets as rows of bits, none if these were too many; an item of a set of three is in two frequent pairs."""
-    items = len(baskets.count_R)
-    sides = np.concatenate([pairs.parent_S[items:], pairs.item_S[items:]])
-    is_needed_R = np.bincount(sides, minlength=items) >= 2
-    needed, words = int(is_needed_R.sum()), baskets.basket_count // 64 + 1
-    if needed * words > _MOST_ROW_WORDS:
-        return _NO_ROWS
-    row_R = np.where(is_needed_R, np.cumsum(is_needed_R) - 1, needed).astype(np.int32)
-    rows = _Rows(np.zeros((needed + 1) * words, np.uint64), row_R, words)
-    basket = 0
-    for span in baskets.spans if is_needed_R.any() else ():
-        basket = int(_set_bits(baskets.rank_E, *span, basket, rows))
-    return rows
 
 
 class _Search:
@@ -216,20 +183,15 @@ class _Search:
         self.given, self.limits = given, limits
         members_R = given.pairs.stop_R - given.pairs.first_R
         side = min(int(members_R.max(initial=0)), _MOST_PAIRED)
-        baskets = int(given.count_R[members_R > 1].max(initial=0)) if given.rows.words else 0
-        self.scratch = _Scratch(
-            np.full(items, -1, np.int32),
-            np.empty(items, np.int32),
-            # Rows have more words than the bits need, and a few numbers are written too many.
-            np.empty(baskets + 64 * LANES + _FEW_BITS, np.int64),
-            np.empty(side**2, np.uint8),
-        )
+        self.scratch = _Scratch(np.full(items, -1, np.int32), np.empty(items, np.int32), np.empty(side**2, np.uint8))
+        classes = items if given.rows.words else 0
+        self.group = make_group(given.rows, members_R[:classes], given.count_R[:classes])
         levels = np.zeros((3, min(items, limits.length) + 1), np.int64)
         member_T, set_T = np.empty(_FIRST_PLACES, np.int32), np.empty(_FIRST_PLACES, np.int64)
         self.tree = make_tree(items + _FIRST_SETS)
         self.stack = _Stack(np.empty(_FIRST_WORDS, np.uint64), member_T, set_T, *levels)
         tally_L = np.zeros(limits.length + 1, np.int64)
-        self.account = _Account(np.array([share, 0, 0, 0, -1, 0, share]), tally_L, written_N)
+        self.account = _Account(np.array([share, 0, 0, 0, -1, 0, share, 0, 0, 0]), tally_L, written_N)
 
     def run(self, *, is_kept: bool) -> _Found:
         """Take the share, and keep the sets, or only count them."""
@@ -243,7 +205,7 @@ class _Search:
         return _Found(self._written(), self.account.tally_L)
 
     def _go_on(self, *, is_kept: bool) -> int:
-        own = _Own(self.scratch, self.tree, self.stack)
+        own = _Own(self.scratch, self.tree, self.stack, self.group)
         return int(_extend_classes(self.given, own, self.account, self.limits, is_kept))
 
     def _written(self) -> Tree:
@@ -264,30 +226,16 @@ class _Search:
 
 
 @kernel
-def _set_bits(rank_E: Codes, start: Whole, stop: Whole, basket: Whole, rows: _Rows) -> Whole:
-    """Set the bits of some baskets, which are numbered from `basket` on; returns the number of the next one."""
-    bit_W, row_R, words = rows
-    for e in range(start, stop):
-        rank = rank_E[e]
-        if rank >= 0:
-            bit_W[row_R[rank] * words + (basket >> 6)] |= np.uint64(1) << np.uint64(basket & 63)
-        else:
-            basket += 1
-    return basket
-
-
-@kernel
 def _extend_classes(given: _Given, own: _Own, account: _Account, limits: Limits, is_kept: bool) -> Whole:
     """Write the larger sets of a share of the classes; go on until it is done or needs room, and return which.
 
     Where sets are not to be kept, those of a class are overwritten by the next one's.
     """
-    scratch, _, stack = own
     state, _, written_N = account
     items = len(given.count_R)
     while state[_CLASS] < items and written_N.sum() <= limits.sets:
         if state[_LEVEL] < 0:
-            status = _open_class(given, scratch, stack, state)
+            status = _open_class(given, own, state, len(written_N))
             if status != _DONE:
                 return status
         if state[_LEVEL] >= 0:
@@ -303,54 +251,105 @@ def _extend_classes(given: _Given, own: _Own, account: _Account, limits: Limits,
 
 
 @kernel
-def _open_class(given: _Given, scratch: _Scratch, stack: _Stack, state: Integers) -> Whole:
+def _open_class(given: _Given, own: _Own, state: Integers, shares: Whole) -> Whole:
     """Put those members of a class on the stack that may be extended, if any; returns what there is no room for."""
-    entries, rows, pairs, count_R = given
+    _, rows, pairs, count_R = given
+    scratch, _, stack, group = own
     first = state[_CLASS]
-    members = pairs.stop_R[first] - pairs.first_R[first]
-    state[_MEMBERS], state[_WORDS] = members, count_words(count_R[first])
-    if members > len(stack.member_T) or members * state[_WORDS] > len(stack.bit_W):
+    members: Whole = pairs.stop_R[first] - pairs.first_R[first]
+    words: Whole = count_words(count_R[first])
+    if rows.words:
+        if first >= state[_FILLED]:
+            _next_group(given, own, state, shares)
+        at = state[_AT]
+        if at == state[_GROUPED] or group.class_K[at] != first:
+            return _DONE
+        members, words = group.first_K[at + 1] - group.first_K[at], group.words_R[first]
+    state[_MEMBERS], state[_WORDS] = members, words
+    if members > len(stack.member_T) or members * words > len(stack.bit_W):
         return _NEEDS_STACK
-    if members >= 2 and _pair_members(pairs, scratch, stack, first):
-        if rows.words:
-            _look_up(rows, pairs, scratch, stack, state)
-        else:
-            _project(entries, pairs, scratch, stack, state)
-        state[_LEVEL] = 0
+    if rows.words:
+        _take_class(pairs, own, state)
+    else:
+        members = _choose_members(pairs, scratch.local_R, first, stack.set_T, 0)
+        if not members:
+            return _DONE
+        _number_members(pairs, scratch, stack, members)
+        words = _project(given.entries, scratch, stack, state)
+    for m in range(members):
+        scratch.local_R[pairs.item_S[stack.set_T[m]]] = -1
+        stack.member_T[m] = m
+    stack.first_L[0], stack.at_L[0], stack.stop_L[0] = 0, 0, members
+    state[_MEMBERS], state[_WORDS], state[_TOP], state[_LEVEL] = members, words, members, 0
     return _DONE
 
 
 @kernel
-def _pair_members(pairs: Pairs, scratch: _Scratch, stack: _Stack, first: Whole) -> Whole:
-    """Put the members of a class on the stack that are frequent together with another one; returns their number."""
-    local_R, item_S = scratch.local_R, pairs.item_S
-    start, stop = pairs.first_R[first], pairs.stop_R[first]
+def _next_group(given: _Given, own: _Own, state: Integers, shares: Whole) -> None:
+    """Set the bits of the next classes of a share, as many as there is room for."""
+    pairs, group = given.pairs, own.group
+    first, classes, words = state[_CLASS], 0, 0
+    members: Whole = 0
+    while first < len(given.count_R):
+        most = pairs.stop_R[first] - pairs.first_R[first]
+        if words + most * group.words_R[first] > len(group.bit_W):
+            break
+        kept = _choose_members(pairs, own.scratch.local_R, first, group.pair_T, members)
+        if kept:
+            group.class_K[classes], group.first_K[classes], group.word_K[classes] = first, members, words
+            members += kept
+            words += kept * group.words_R[first]
+            classes += 1
+        first += shares
+    group.first_K[classes] = members
+    fill_group(given.rows, pairs.item_S, group, classes)
+    state[_FILLED], state[_GROUPED], state[_AT] = first, classes, 0
+
+
+@kernel
+def _take_class(pairs: Pairs, own: _Own, state: Integers) -> None:
+    """Put the members of the next class of the group on the stack."""
+    scratch, _, stack, group = own
+    at, members, words = state[_AT], state[_MEMBERS], state[_WORDS]
+    for m in range(members):
+        stack.set_T[m] = group.pair_T[group.first_K[at] + m]
+    for w in range(members * words):
+        stack.bit_W[w] = group.bit_W[group.word_K[at] + w]
+    _number_members(pairs, scratch, stack, members)
+    state[_AT] = at + 1
+
+
+@kernel
+def _choose_members(pairs: Pairs, local_R: Codes, first: Whole, pair_T: Integers, at: Whole) -> Whole:
+    """List the pairs of a class whose members are frequent together with another one, from a place on.
+
+    Returns how many: no member is alone in this, so that there are two or none.
+    """
+    item_S, start, stop = pairs.item_S, pairs.first_R[first], pairs.stop_R[first]
     for s in range(start, stop):
         local_R[item_S[s]] = 0
-    kept = 0
     for s in range(start, stop):
         rank = item_S[s]
         for pair in range(pairs.first_R[rank], pairs.stop_R[rank]):
             if local_R[item_S[pair]] >= 0:
                 local_R[rank], local_R[item_S[pair]] = 1, 1
+    kept = 0
     for s in range(start, stop):
-        rank = item_S[s]
-        if local_R[rank] == 1:
-            stack.set_T[kept] = s
-            local_R[rank] = kept
+        if local_R[item_S[s]] == 1:
+            pair_T[at + kept] = s
             kept += 1
-        else:
-            local_R[rank] = -1
-    if kept <= _MOST_PAIRED:
-        _mark_pairs(pairs, scratch, stack, kept)
-    stack.stop_L[0] = kept
+        local_R[item_S[s]] = -1
     return kept
 
 
 @kernel
-def _mark_pairs(pairs: Pairs, scratch: _Scratch, stack: _Stack, members: Whole) -> None:
-    """Fill the table of which members are frequent together."""
+def _number_members(pairs: Pairs, scratch: _Scratch, stack: _Stack, members: Whole) -> None:
+    """Number the members on the stack, and fill the table of which are frequent together if they are not too many."""
     local_R, is_pair_MM, item_S = scratch.local_R, scratch.is_pair_MM, pairs.item_S
+    for m in range(members):
+        local_R[item_S[stack.set_T[m]]] = m
+    if members > _MOST_PAIRED:
+        return
     is_pair_MM[: members * members] = np.uint8(0)
     for m in range(members):
         rank = item_S[stack.set_T[m]]
@@ -361,45 +360,11 @@ def _mark_pairs(pairs: Pairs, scratch: _Scratch, stack: _Stack, members: Whole) 
 
 
 @kernel
-def _look_up(rows: _Rows, pairs: Pairs, scratch: _Scratch, stack: _Stack, state: Integers) -> None:
-    """Set the bits of the members on the stack in the baskets of the class, where these are rows of bits."""
-    row_W, row_R, bit_W, basket_B = rows.bit_W, rows.row_R, stack.bit_W, scratch.basket_B
-    first, members, words = state[_CLASS], stack.stop_L[0], state[_WORDS]
-    baskets = 0
-    for w in range(rows.words):
-        bits = row_W[row_R[first] * rows.words + w]
-        held = int(count_bits(bits))
-        # Without a look at how many there are the first few are written, and overwritten where they are fewer.
-        for place in range(max(held, _FEW_BITS)):
-            basket_B[baskets + place] = w * 64 + np.int64(trailing_zeros(bits))
-            bits &= bits - np.uint64(1)
-        baskets += held
-    # The last bit of a row is no basket's.
-    basket_B[baskets : words * 64] = rows.words * 64 - 1
-    for m in range(members):
-        row = row_R[pairs.item_S[stack.set_T[m]]] * rows.words
-        for w in range(words):
-            bit_W[m * words + w] = gather_bits(row_W, row, basket_B, w * 64)
-    _begin(pairs, scratch, stack, state, words)
-
-
-@kernel
-def _begin(pairs: Pairs, scratch: _Scratch, stack: _Stack, state: Integers, words: Whole) -> None:
-    """Let the extension of the members on the stack begin."""
-    members = stack.stop_L[0]
-    for m in range(members):
-        scratch.local_R[pairs.item_S[stack.set_T[m]]] = -1
-        stack.member_T[m] = m
-    stack.first_L[0], stack.at_L[0] = 0, 0
-    state[_MEMBERS], state[_WORDS], state[_TOP] = members, words, members
-
-
-@kernel
-def _project(entries: Entries, pairs: Pairs, scratch: _Scratch, stack: _Stack, state: Integers) -> None:
-    """Set the bits of the members on the stack in the baskets of the class that hold two or more of them."""
+def _project(entries: Entries, scratch: _Scratch, stack: _Stack, state: Integers) -> Whole:
+    """Set the bits of the members on the stack in the baskets of the class that hold two or more; returns the words."""
     rank_E, position_E, first_R = entries
     local_R, found_M, bit_W = scratch.local_R, scratch.found_M, stack.bit_W
-    first, members, room = state[_CLASS], stack.stop_L[0], state[_WORDS]
+    first, members, room = state[_CLASS], state[_MEMBERS], state[_WORDS]
     bit_W[: members * room] = np.uint64(0)
     baskets = 0
     for place in range(first_R[first], first_R[first + 1]):
@@ -419,7 +384,7 @@ def _project(entries: Entries, pairs: Pairs, scratch: _Scratch, stack: _Stack, s
     for m in range(members):
         for w in range(words):
             bit_W[m * words + w] = bit_W[m * room + w]
-    _begin(pairs, scratch, stack, state, words)
+    return words
 
 
 @kernel
@@ -442,7 +407,7 @@ def _extend(pairs: Pairs, own: _Own, account: _Account, limits: Limits, most: Wh
 
     The search of a class that has too many ends with the first beyond `most`.
     """
-    scratch, tree, stack = own
+    scratch, tree, stack, _ = own
     state, tally_L, _ = account
     bit_W, member_T, set_T, first_L, stop_L, at_L = stack
     members, words, before = state[_MEMBERS], state[_WORDS], len(pairs.item_S)

@@ -53,16 +53,15 @@ def table_pairs(singles: Tree, baskets: Baskets, limits: Limits, pool: Any) -> t
     is_countable = items < 2 or np.sort(baskets.count_R)[-2] <= _MOST_COUNTED
     most_baskets = baskets.basket_count if is_countable else _MOST_COUNTED
 
-    def tally(span: tuple[int, int]) -> NDArray[np.uint32]:
-        total_RR, (start, stop) = np.zeros((items, items), np.uint32), span
+    def tally(span: tuple[int, int]) -> list[NDArray[np.uint16]]:
+        (start, stop), tables = span, []
         while start < stop:
-            count_RR = np.zeros((items, items), np.uint16)
-            start = int(_tally_pairs(baskets.rank_E, start, stop, count_RR, most_baskets))
-            total_RR += count_RR
-        return total_RR
+            tables.append(np.zeros((items, items), np.uint16))
+            start = int(_tally_pairs(baskets.rank_E, start, stop, tables[-1], most_baskets))
+        return tables
 
-    first, *others = pool.map(tally, baskets.spans)
-    count_RR = sum(others, first)
+    tables = [table for some in pool.map(tally, baskets.spans) for table in some]
+    count_RR = tables[0] if len(tables) == 1 else sum(tables, np.zeros((items, items), np.uint32))
     found, bound_R = make_tree(items * (items - 1) // 2), np.full(items + 1, items)
     _collect_pairs(count_RR, limits.least, found, bound_R)
     tree = join_trees([singles, cut_tree(found, int(bound_R[-1]) - items)])
@@ -107,16 +106,16 @@ def bar_pairs(tree: Tree, pairs: Pairs, barred_N2: Codes) -> tuple[Tree, Pairs]:
 @kernel
 def _tally_pairs(rank_E: Codes, start: Whole, stop: Whole, count_RR: NDArray[np.uint16], most: Whole) -> Whole:
     """Count each pair of at most so many baskets once, as its items come; returns where the last basket ends."""
-    e, baskets = start, 0
+    e, first, baskets = start, start, 0
     while e < stop and baskets < most:
         rank = rank_E[e]
         if rank >= 0:
-            other = e + 1
-            while rank_E[other] >= 0:
+            # With those that came before: how many these are does not depend on how many follow, and so is foreseen.
+            for other in range(first, e):
                 count_RR[rank, rank_E[other]] += np.uint16(1)
-                other += 1
         else:
             baskets += 1
+            first = e + 1
         e += 1
     return e
 

@@ -137,31 +137,29 @@ def load_from(context: Any, builder: Any, array: Typed, places: Sequence[Typed],
     return builder.load(builder.bitcast(pointer, loaded.as_pointer()), align=align, typ=loaded)
 
 
+OCTET = 8
+"""Bits that are looked up at once."""
+
+
 @instruction
 def gather_bits(_typing_context: Any, bits: Any, row: Any, numbers: Any, place: Any) -> Any:
-    """The bits with 64 numbers, from a place of an array on, of a row of words that begins at a word; as a word."""
+    """The bits with `OCTET` numbers, from a place of an array on, of a row of words that begins at a word."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data, row, listed, place = _open_rows(context, builder, signature, arguments)
         begin = builder.add(builder.ptrtoint(data, _WORD), builder.shl(row, ir.Constant(_WORD, 3)))
-        starts = _spread(builder, begin)
-        pointers = ir.VectorType(_WORD.as_pointer(), LANES)
-        flags = ir.VectorType(ir.IntType(1), LANES)
+        pointers, flags = ir.VectorType(_WORD.as_pointer(), OCTET), ir.VectorType(ir.IntType(1), OCTET)
         kind = ir.FunctionType(_WORDS, [pointers, ir.IntType(32), flags, _WORDS])
-        gather = _declare(builder, f"llvm.masked.gather.v{LANES}i64.v{LANES}p0i64", kind)
-        word = ir.Constant(_WORD, 0)
-        for first in range(0, 64, LANES):
-            some = _load_words(builder, listed, builder.add(place, ir.Constant(_WORD, first)))
-            offsets = builder.shl(builder.lshr(some, _same(6)), _same(3))
-            addresses = builder.inttoptr(builder.add(starts, offsets), pointers)
-            every, nothing = ir.Constant(flags, [1] * LANES), ir.Constant(_WORDS, [0] * LANES)
-            words = builder.call(gather, [addresses, ir.Constant(ir.IntType(32), 8), every, nothing])
-            bit = builder.shl(_same(1), builder.and_(some, _same(63)))
-            found = builder.bitcast(builder.icmp_unsigned("!=", builder.and_(words, bit), nothing), ir.IntType(LANES))
-            word = builder.or_(word, builder.shl(builder.zext(found, _WORD), ir.Constant(_WORD, first)))
-        return word
+        gather = _declare(builder, f"llvm.masked.gather.v{OCTET}i64.v{OCTET}p0i64", kind)
+        some = _load_words(builder, listed, place)
+        offsets = builder.shl(builder.lshr(some, _same(6)), _same(3))
+        addresses = builder.inttoptr(builder.add(_spread(builder, begin), offsets), pointers)
+        every, nothing = ir.Constant(flags, [1] * OCTET), ir.Constant(_WORDS, [0] * OCTET)
+        words = builder.call(gather, [addresses, ir.Constant(ir.IntType(32), 8), every, nothing])
+        bit = builder.shl(_same(1), builder.and_(some, _same(63)))
+        return builder.bitcast(builder.icmp_unsigned("!=", builder.and_(words, bit), nothing), ir.IntType(OCTET))
 
-    return types.uint64(bits, row, numbers, place), generate
+    return types.uint8(bits, row, numbers, place), generate
 
 
 def _same(value: int) -> Any:
