@@ -62,17 +62,14 @@ def counted(baskets: Baskets, lattice: Lattice) -> dict[Itemset, int]:
     return found
 
 
-@pytest.fixture(params=["roomy", "no room", "many items", "many baskets"])
+@pytest.fixture(params=["roomy", "no room", "many items"])
 def _room(request: pytest.FixtureRequest) -> object:
     """Small data has to go through the same seams as large: arrays that grow again and again, pairs in lists."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "many items":
             patch.setattr(kernel, "_MOST_TABLED", 0)
-        if request.param == "many baskets":
-            for name in ("_MOST_WORDS", "_WORDS_PER_ENTRY"):
-                patch.setattr(bitmaps, name, 0)
         if request.param != "roomy":
-            for name in ("_CACHED_WORDS", "_GROUP_WORDS"):
+            for name in ("_CACHED_WORDS", "_MOST_WORDS"):
                 patch.setattr(bitmaps, name, 1)
             for name in ("_FIRST_SETS", "_FIRST_WORDS", "_FIRST_PLACES"):
                 patch.setattr(kernel, name, 1)

@@ -14,13 +14,14 @@ stack, W words of 64 baskets.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinfolk.association.baskets import Baskets, Codes, Entries, Integers, order_baskets
-from kinfolk.association.bitmaps import NO_ROWS, Group, Rows, fill_group, make_group, set_rows
+from kinfolk.association.bitmaps import Classes, Members, choose_members, list_classes, set_bits
 from kinfolk.association.pairs import AHEAD, Pairs, bar_pairs, list_pairs, table_pairs
 from kinfolk.association.tree import Limits, Tree, cut_tree, join_trees, lengthen, lengthen_tree, make_tree
 from kinfolk.kernels.bits import count_words, intersect_rows, prefetch
@@ -28,10 +29,10 @@ from kinfolk.kernels.compiling import Whole, kernel
 from kinfolk.kernels.threads import open_threads
 
 _DONE, _NEEDS_SETS, _NEEDS_STACK = range(3)
-_CLASS, _SIZE, _MEMBERS, _WORDS, _LEVEL, _TOP, _SHARE, _FILLED, _GROUPED, _AT = range(10)
+_CLASS, _SIZE, _MEMBERS, _WORDS, _LEVEL, _TOP, _SHARE = range(7)
 """Places of what a search knows of itself: the class it comes to or is in; how many itemsets it has written; how many
-members the class has and how many words a bitset; the level that is extended, -1 between classes, and the first free
-place; which share of the classes it is; the first class beyond the group, how many are in it, and which is next."""
+members the class has and how many words a bitset; the level that is extended, -1 between classes, the first free place,
+and which share of the classes it is."""
 
 _FIRST_SETS, _FIRST_WORDS, _FIRST_PLACES = 1 << 14, 1 << 16, 1 << 10
 _MOST_TABLED = 1024
@@ -73,12 +74,12 @@ class _Stack(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """What a search for larger sets goes by: baskets as rows of bits if these are few, as entries otherwise."""
+    """What a search for larger sets goes by: some classes with their members' bits, or else the baskets as entries."""
 
-    entries: Entries
-    rows: Rows
+    classes: Classes
+    members: Members
     pairs: Pairs
-    count_R: Integers
+    entries: Entries
 
 
 class _Own(NamedTuple):
@@ -87,7 +88,6 @@ class _Own(NamedTuple):
     scratch: _Scratch
     tree: Tree
     stack: _Stack
-    group: Group
 
 
 class _Account(NamedTuple):
@@ -160,53 +160,51 @@ def _search(baskets: Baskets, limits: Limits, threads: int, *, is_kept: bool) ->
             written_N[0] = len(tree.item_S) - items
         if limits.length < 3 or written_N.sum() > limits.sets:
             return tree, []
-        rows = set_rows(baskets, tree, pool) if is_tabled else NO_ROWS
-        if is_tabled and not rows.words:
-            entries = order_baskets(baskets, threads=threads)
-        given = _Given(entries, rows, pairs, baskets.count_R)
-
-        def extend(share: int) -> _Found:
-            return _Search(given, limits, written_N, share).run(is_kept=is_kept)
-
-        return tree, list(pool.map(extend, range(shares)))
+        members = choose_members(pairs, shares, pool)
+        searches = [_Search(members, limits, written_N, share) for share in range(shares)]
+        for classes in set_bits(baskets, pairs, members, pool) if is_tabled else [list_classes(members)]:
+            given = _Given(classes, members, pairs, entries)
+            list(pool.map(partial(_Search.extend, given=given, is_kept=is_kept), searches))
+        return tree, [search.tell() for search in searches]
 
 
 class _Search:
-    """Finds the sets of three items or more of one of so many shares of the classes, given all pairs.
+    """Finds the sets of three items or more of one of so many shares of the classes.
 
     There is more room wherever it is needed. `written_N` says how many sets each share has written: all of them end
     where these are too many.
     """
 
-    def __init__(self, given: _Given, limits: Limits, written_N: Integers, share: int) -> None:
-        items = len(given.count_R)
-        self.given, self.limits = given, limits
-        members_R = given.pairs.stop_R - given.pairs.first_R
-        side = min(int(members_R.max(initial=0)), _MOST_PAIRED)
+    def __init__(self, members: Members, limits: Limits, written_N: Integers, share: int) -> None:
+        items = len(members.kept_R)
+        self.limits, self.share = limits, share
+        side = min(int(members.kept_R.max(initial=0)), _MOST_PAIRED)
         self.scratch = _Scratch(np.full(items, -1, np.int32), np.empty(items, np.int32), np.empty(side**2, np.uint8))
-        classes = items if given.rows.words else 0
-        self.group = make_group(given.rows, members_R[:classes], given.count_R[:classes])
         levels = np.zeros((3, min(items, limits.length) + 1), np.int64)
         member_T, set_T = np.empty(_FIRST_PLACES, np.int32), np.empty(_FIRST_PLACES, np.int64)
         self.tree = make_tree(items + _FIRST_SETS)
         self.stack = _Stack(np.empty(_FIRST_WORDS, np.uint64), member_T, set_T, *levels)
         tally_L = np.zeros(limits.length + 1, np.int64)
-        self.account = _Account(np.array([share, 0, 0, 0, -1, 0, share, 0, 0, 0]), tally_L, written_N)
+        self.account = _Account(np.array([share, 0, 0, 0, -1, 0, share]), tally_L, written_N)
 
-    def run(self, *, is_kept: bool) -> _Found:
-        """Take the share, and keep the sets, or only count them."""
-        status = self._go_on(is_kept=is_kept)
+    def extend(self, given: _Given, *, is_kept: bool) -> None:
+        """Take the share of some classes, and keep the sets, or only count them."""
+        self.account.state[_CLASS] = self.share
+        status = self._go_on(given, is_kept=is_kept)
         while status != _DONE:
             if status == _NEEDS_SETS:
-                self.tree = lengthen_tree(self._written(), 2 * len(self.tree.item_S) + len(self.given.count_R))
+                self.tree = lengthen_tree(self._written(), 2 * len(self.tree.item_S) + len(self.scratch.local_R))
             else:
                 self._make_places()
-            status = self._go_on(is_kept=is_kept)
+            status = self._go_on(given, is_kept=is_kept)
+
+    def tell(self) -> _Found:
+        """What was found."""
         return _Found(self._written(), self.account.tally_L)
 
-    def _go_on(self, *, is_kept: bool) -> int:
-        own = _Own(self.scratch, self.tree, self.stack, self.group)
-        return int(_extend_classes(self.given, own, self.account, self.limits, is_kept))
+    def _go_on(self, given: _Given, *, is_kept: bool) -> int:
+        own = _Own(self.scratch, self.tree, self.stack)
+        return int(_extend_classes(given, own, self.account, self.limits, is_kept))
 
     def _written(self) -> Tree:
         return cut_tree(self.tree, int(self.account.state[_SIZE]))
@@ -232,18 +230,14 @@ def _extend_classes(given: _Given, own: _Own, account: _Account, limits: Limits,
     Where sets are not to be kept, those of a class are overwritten by the next one's.
     """
     state, _, written_N = account
-    items = len(given.count_R)
-    while state[_CLASS] < items and written_N.sum() <= limits.sets:
-        if state[_LEVEL] < 0:
-            status = _open_class(given, own, state, len(written_N))
-            if status != _DONE:
-                return status
-        if state[_LEVEL] >= 0:
-            before = state[_SIZE]
-            status = _extend(given.pairs, own, account, limits, before + limits.sets - written_N.sum())
-            written_N[state[_SHARE]] += state[_SIZE] - before
-            if status != _DONE:
-                return status
+    while state[_CLASS] < len(given.classes.class_K) and written_N.sum() <= limits.sets:
+        if state[_LEVEL] < 0 and not _open_class(given, own, state):
+            return _NEEDS_STACK
+        before = state[_SIZE]
+        status = _extend(given.pairs, own, account, limits, before + limits.sets - written_N.sum())
+        written_N[state[_SHARE]] += state[_SIZE] - before
+        if status != _DONE:
+            return status
         if not is_kept:
             state[_SIZE] = 0
         state[_CLASS] += len(written_N)
@@ -251,95 +245,32 @@ def _extend_classes(given: _Given, own: _Own, account: _Account, limits: Limits,
 
 
 @kernel
-def _open_class(given: _Given, own: _Own, state: Integers, shares: Whole) -> Whole:
-    """Put those members of a class on the stack that may be extended, if any; returns what there is no room for."""
-    _, rows, pairs, count_R = given
-    scratch, _, stack, group = own
-    first = state[_CLASS]
-    members: Whole = pairs.stop_R[first] - pairs.first_R[first]
-    words: Whole = count_words(count_R[first])
-    if rows.words:
-        if first >= state[_FILLED]:
-            _next_group(given, own, state, shares)
-        at = state[_AT]
-        if at == state[_GROUPED] or group.class_K[at] != first:
-            return _DONE
-        members, words = group.first_K[at + 1] - group.first_K[at], group.words_R[first]
+def _open_class(given: _Given, own: _Own, state: Integers) -> bool:
+    """Put the members of a class on the stack; returns whether there is room for them."""
+    (class_K, word_K, words_K, bit_W, _), chosen, pairs, entries = given
+    scratch, _, stack = own
+    k = state[_CLASS]
+    first = class_K[k]
+    members, words = chosen.kept_R[first], words_K[k]
+    if not words:
+        words = count_words(entries.first_R[first + 1] - entries.first_R[first])
     state[_MEMBERS], state[_WORDS] = members, words
     if members > len(stack.member_T) or members * words > len(stack.bit_W):
-        return _NEEDS_STACK
-    if rows.words:
-        _take_class(pairs, own, state)
+        return False
+    for m in range(members):
+        stack.set_T[m] = chosen.pair_S[chosen.first_R[first] + m]
+    _number_members(pairs, scratch, stack, members)
+    if words_K[k]:
+        for w in range(members * words):
+            stack.bit_W[w] = bit_W[word_K[k] + w]
     else:
-        members = _choose_members(pairs, scratch.local_R, first, stack.set_T, 0)
-        if not members:
-            return _DONE
-        _number_members(pairs, scratch, stack, members)
-        words = _project(given.entries, scratch, stack, state)
+        state[_WORDS] = _project(entries, scratch, stack, first, state)
     for m in range(members):
         scratch.local_R[pairs.item_S[stack.set_T[m]]] = -1
         stack.member_T[m] = m
     stack.first_L[0], stack.at_L[0], stack.stop_L[0] = 0, 0, members
-    state[_MEMBERS], state[_WORDS], state[_TOP], state[_LEVEL] = members, words, members, 0
-    return _DONE
-
-
-@kernel
-def _next_group(given: _Given, own: _Own, state: Integers, shares: Whole) -> None:
-    """Set the bits of the next classes of a share, as many as there is room for."""
-    pairs, group = given.pairs, own.group
-    first, classes, words = state[_CLASS], 0, 0
-    members: Whole = 0
-    while first < len(given.count_R):
-        most = pairs.stop_R[first] - pairs.first_R[first]
-        if words + most * group.words_R[first] > len(group.bit_W):
-            break
-        kept = _choose_members(pairs, own.scratch.local_R, first, group.pair_T, members)
-        if kept:
-            group.class_K[classes], group.first_K[classes], group.word_K[classes] = first, members, words
-            members += kept
-            words += kept * group.words_R[first]
-            classes += 1
-        first += shares
-    group.first_K[classes] = members
-    fill_group(given.rows, pairs.item_S, group, classes)
-    state[_FILLED], state[_GROUPED], state[_AT] = first, classes, 0
-
-
-@kernel
-def _take_class(pairs: Pairs, own: _Own, state: Integers) -> None:
-    """Put the members of the next class of the group on the stack."""
-    scratch, _, stack, group = own
-    at, members, words = state[_AT], state[_MEMBERS], state[_WORDS]
-    for m in range(members):
-        stack.set_T[m] = group.pair_T[group.first_K[at] + m]
-    for w in range(members * words):
-        stack.bit_W[w] = group.bit_W[group.word_K[at] + w]
-    _number_members(pairs, scratch, stack, members)
-    state[_AT] = at + 1
-
-
-@kernel
-def _choose_members(pairs: Pairs, local_R: Codes, first: Whole, pair_T: Integers, at: Whole) -> Whole:
-    """List the pairs of a class whose members are frequent together with another one, from a place on.
-
-    Returns how many: no member is alone in this, so that there are two or none.
-    """
-    item_S, start, stop = pairs.item_S, pairs.first_R[first], pairs.stop_R[first]
-    for s in range(start, stop):
-        local_R[item_S[s]] = 0
-    for s in range(start, stop):
-        rank = item_S[s]
-        for pair in range(pairs.first_R[rank], pairs.stop_R[rank]):
-            if local_R[item_S[pair]] >= 0:
-                local_R[rank], local_R[item_S[pair]] = 1, 1
-    kept = 0
-    for s in range(start, stop):
-        if local_R[item_S[s]] == 1:
-            pair_T[at + kept] = s
-            kept += 1
-        local_R[item_S[s]] = -1
-    return kept
+    state[_TOP], state[_LEVEL] = members, 0
+    return True
 
 
 @kernel
@@ -360,11 +291,11 @@ def _number_members(pairs: Pairs, scratch: _Scratch, stack: _Stack, members: Who
 
 
 @kernel
-def _project(entries: Entries, scratch: _Scratch, stack: _Stack, state: Integers) -> Whole:
+def _project(entries: Entries, scratch: _Scratch, stack: _Stack, first: Whole, state: Integers) -> Whole:
     """Set the bits of the members on the stack in the baskets of the class that hold two or more; returns the words."""
     rank_E, position_E, first_R = entries
     local_R, found_M, bit_W = scratch.local_R, scratch.found_M, stack.bit_W
-    first, members, room = state[_CLASS], state[_MEMBERS], state[_WORDS]
+    members, room = state[_MEMBERS], state[_WORDS]
     bit_W[: members * room] = np.uint64(0)
     baskets = 0
     for place in range(first_R[first], first_R[first + 1]):
@@ -407,7 +338,7 @@ def _extend(pairs: Pairs, own: _Own, account: _Account, limits: Limits, most: Wh
 
     The search of a class that has too many ends with the first beyond `most`.
     """
-    scratch, tree, stack, _ = own
+    scratch, tree, stack = own
     state, tally_L, _ = account
     bit_W, member_T, set_T, first_L, stop_L, at_L = stack
     members, words, before = state[_MEMBERS], state[_WORDS], len(pairs.item_S)
