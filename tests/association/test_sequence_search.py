@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinfolk.association import sequence_search
-from kinfolk.association.histories import Histories, encode_histories
-from kinfolk.association.sequence_oracle import Bounds, Counted, History, Sequence, find_sequences
-from kinfolk.association.sequence_search import search_sequences
-from kinfolk.association.sequence_tree import SequenceLimits, SequenceTree
+from kinfolk.association.sequences import search as sequence_search
+from kinfolk.association.sequences.histories import Histories, encode_histories
+from kinfolk.association.sequences.oracle import Bounds, Counted, History, Sequence, find_sequences
+from kinfolk.association.sequences.search import search_sequences
+from kinfolk.association.sequences.tree import SequenceLimits, SequenceTree
 from kinfolk.kernels.medians import find_median
 
 ITEMS = "abcd"

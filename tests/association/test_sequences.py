@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from kinfolk.association.sequence_oracle import Bounds, History, find_sequences
-from kinfolk.association.sequences import SequenceResult, mine_sequences
+from kinfolk.association.sequences.mining import SequenceResult, mine_sequences
+from kinfolk.association.sequences.oracle import Bounds, History, find_sequences
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import SequenceSettings
 from kinfolk.tables.catalog import FREQUENT_SEQUENCES

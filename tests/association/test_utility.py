@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
-from kinfolk.association import utility_search
 from kinfolk.association.oracle import Itemset
-from kinfolk.association.utility import mine_values
-from kinfolk.association.utility_oracle import Line, Value, find_values
-from kinfolk.association.utility_task import ValueReport, mine_lines
+from kinfolk.association.utility import search as utility_search
+from kinfolk.association.utility.mining import mine_values
+from kinfolk.association.utility.oracle import Line, Value, find_values
+from kinfolk.association.utility.task import ValueReport, mine_lines
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import UtilitySettings
 

@@ -10,13 +10,13 @@ from kinfolk.run.progress import format_seconds
 from kinfolk.tables.catalog import CLEAN_EVENTS, FREQUENT_SEQUENCES
 
 if TYPE_CHECKING:
-    from kinfolk.association.sequence_task import SequenceReport
+    from kinfolk.association.sequences.task import SequenceReport
     from kinfolk.run import Run
 
 
 def sequence(run: Run) -> None:
     """Write frequent_sequences."""
-    from kinfolk.association.sequences import mine_sequences
+    from kinfolk.association.sequences.mining import mine_sequences
 
     scratch = f"{run.folder('staging')}/sequence"
     mined = mine_sequences(run.read(CLEAN_EVENTS), run.settings.sequence, until=run.run_date, scratch=scratch)

@@ -10,13 +10,13 @@ from kinfolk.run.progress import format_seconds
 from kinfolk.tables.catalog import CLEAN_EVENTS, VALUABLE_ITEMSETS
 
 if TYPE_CHECKING:
-    from kinfolk.association.utility_task import ValueReport
+    from kinfolk.association.utility.task import ValueReport
     from kinfolk.run import Run
 
 
 def value(run: Run) -> None:
     """Write valuable_itemsets."""
-    from kinfolk.association.utility import mine_values
+    from kinfolk.association.utility.mining import mine_values
 
     scratch = f"{run.folder('staging')}/value"
     mined = mine_values(run.read(CLEAN_EVENTS), run.settings.utility, until=run.run_date, scratch=scratch)

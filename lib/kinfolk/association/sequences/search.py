@@ -22,8 +22,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from kinfolk.association.baskets import Codes, Integers
-from kinfolk.association.histories import Elements, Histories
-from kinfolk.association.sequence_tree import (
+from kinfolk.association.sequences.histories import Elements, Histories
+from kinfolk.association.sequences.tree import (
     NONE,
     SequenceLimits,
     SequenceTree,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from kinfolk.association.histories import COLUMNS
-from kinfolk.association.sequence_task import SequenceReport, search_all
+from kinfolk.association.sequences.histories import COLUMNS
+from kinfolk.association.sequences.task import SequenceReport, search_all
 from kinfolk.association.windows import select_window
 from kinfolk.errors import DataError
 from kinfolk.settings import SequenceSettings

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kinfolk.association.baskets import Codes, Integers
-from kinfolk.association.histories import Histories
-from kinfolk.association.sequence_tree import NONE, SequenceTree
+from kinfolk.association.sequences.histories import Histories
+from kinfolk.association.sequences.tree import NONE, SequenceTree
 from kinfolk.kernels.compiling import kernel
 
 MICROSECONDS_A_DAY = 86_400_000_000

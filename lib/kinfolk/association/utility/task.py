@@ -20,8 +20,8 @@ import pyarrow as pa
 from kinfolk.association.baskets import Integers
 from kinfolk.association.labels import SETS_AT_A_TIME, SetLabels
 from kinfolk.association.thresholds import least_count
-from kinfolk.association.utility_search import UtilityLimits, ValuableSets, search_valuable
-from kinfolk.association.worth import MOST_UNITS, PricedBaskets, encode_worths
+from kinfolk.association.utility.search import UtilityLimits, ValuableSets, search_valuable
+from kinfolk.association.utility.worth import MOST_UNITS, PricedBaskets, encode_worths
 from kinfolk.errors import DataError
 from kinfolk.settings import UtilitySettings
 from kinfolk.tasks.files import write_rows

@@ -10,10 +10,10 @@ from math import ceil, floor
 
 import pyarrow as pa
 
-from kinfolk.association.histories import Histories, encode_histories
-from kinfolk.association.sequence_labels import MICROSECONDS_A_DAY, SEQUENCES, describe_sequences
-from kinfolk.association.sequence_search import search_sequences
-from kinfolk.association.sequence_tree import SequenceLimits, SequenceTree
+from kinfolk.association.sequences.histories import Histories, encode_histories
+from kinfolk.association.sequences.labels import MICROSECONDS_A_DAY, SEQUENCES, describe_sequences
+from kinfolk.association.sequences.search import search_sequences
+from kinfolk.association.sequences.tree import SequenceLimits, SequenceTree
 from kinfolk.association.thresholds import least_count
 from kinfolk.errors import DataError
 from kinfolk.settings import SequenceSettings

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kinfolk.association.utility_task import ValueReport, mine_lines
+from kinfolk.association.utility.task import ValueReport, mine_lines
+from kinfolk.association.utility.worth import NEEDED
 from kinfolk.association.windows import require_times, select_window
-from kinfolk.association.worth import NEEDED
 from kinfolk.errors import DataError
 from kinfolk.settings import UtilitySettings
 from kinfolk.tables.scans import find_scans

@@ -23,7 +23,7 @@ import numpy as np
 
 from kinfolk.association.baskets import Codes, Integers
 from kinfolk.association.tree import lengthen
-from kinfolk.association.worth import PricedBaskets
+from kinfolk.association.utility.worth import PricedBaskets
 from kinfolk.kernels.compiling import Whole, inlined, kernel
 from kinfolk.kernels.threads import open_threads
 

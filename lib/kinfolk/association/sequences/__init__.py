@@ -1,0 +1,1 @@
+"""What customers buy later: sequences of their baskets, exact and complete."""

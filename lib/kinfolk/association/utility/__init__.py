@@ -1,0 +1,1 @@
+"""What brings in the money: itemsets by what their items cost where all of them are bought."""
