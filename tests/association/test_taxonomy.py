@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyspark.sql import functions as F
 
 from kinfolk.association import kernel, pairs
 from kinfolk.association.baskets import LISTS, Baskets
@@ -323,8 +324,37 @@ def test_segments_have_categories_as_all_baskets_have(spark: SparkSession, shop:
     lists = spark.createDataFrame([(["a"], "N")], "items array<string>, segment string")
     with pytest.raises(SettingsError, match="lists of items do not say what these are"):
         mine_segments(lists, AssociationSettings(**by, **wanted))
-    with pytest.raises(SettingsError, match=r"association.categories needs all baskets in one task, and here 2 share"):
-        mine_baskets(events, AssociationSettings(tasks=2, **wanted))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{"holdout_share": 0.2, "confounder": "segment"}, {"min_interest": 1.1}, {"excluded_items": ("milk",)}],
+    ids=" ".join,
+)
+def test_several_tasks_find_what_one_finds_of_categories(
+    spark: SparkSession, shop: list[set[str]], wanted: dict[str, Any]
+) -> None:
+    """An item is what most lines of all parts say, whatever those of one part say."""
+    events = events_of(spark, shop).withColumn("item_name", F.upper("item_id"))
+    other = F.when((F.col("item_id") == "tea") & (F.rand(3) < 0.45), "Desk").otherwise(F.col("category"))
+    events = events.withColumn("category", other).localCheckpoint()
+
+    def mine(tasks: int) -> tuple[list[str], list[str], int]:
+        settings = AssociationSettings(categories=True, min_count=20, min_confidence=0.3, tasks=tasks, **wanted)
+        with closing(mine_baskets(events, settings)) as found:
+            rows, rules = (sorted(map(repr, frame.collect())) for frame in (found.itemsets, found.rules))
+            return rows, rules, found.report.disputed
+
+    assert mine(3) == mine(1)
+    assert mine(3)[2] == 1
+    lists = spark.createDataFrame([(sorted(basket),) for basket in shop], "items array<string>")
+    categories = spark.createDataFrame(list(SHOP_PATHS.items()), "item_id string, category string")
+    found = []
+    for tasks in (1, 3):
+        settings = AssociationSettings(categories=True, min_count=20, min_confidence=0.3, tasks=tasks)
+        with closing(mine_baskets(lists, settings, categories=categories)) as some:
+            found.append(sorted(map(repr, some.rules.collect())))
+    assert found[0] == found[1]
 
 
 def test_categories_have_to_be_set_and_given(spark: SparkSession, shop: list[set[str]]) -> None:

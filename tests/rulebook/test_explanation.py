@@ -6,7 +6,7 @@ from math import comb, log, sqrt
 from typing import Any
 
 import pytest
-from rule_lake import BASKETS, NAMES, WHEN, draw_baskets, list_itemsets, list_rules, put, put_rules
+from rule_lake import BASKETS, NAMES, WHEN, draw_baskets, list_itemsets, list_rules, put, put_rules, write_id
 
 from kinfolk.association.measure_groups import group_measures
 from kinfolk.association.measures import MEASURES
@@ -14,7 +14,7 @@ from kinfolk.errors import NotFoundError, SettingsError
 from kinfolk.rulebook.explanation import explain_rule
 from kinfolk.rulebook.rendering import render_rule
 from kinfolk.rulebook.search import RuleSearch, search_rules
-from kinfolk.tables.catalog import ASSOCIATION_RULES, FREQUENT_ITEMSETS
+from kinfolk.tables.catalog import ASSOCIATION_RULES, CLEAN_EVENTS, FREQUENT_ITEMSETS
 from kinfolk.tables.lake import Lake
 
 JAM = RuleSearch(antecedent=("b1", "b2"), consequent=("j1",), sort="length", is_ascending=True)
@@ -47,6 +47,34 @@ def test_a_rule_is_told_with_its_counts_and_measures(stocked: Lake) -> None:
     assert told["jaccard"] == pytest.approx(both / (one + other - both))
     ways = [comb(one, k) * comb(every - one, other - k) for k in range(min(one, other) + 1)]
     assert rule.p_value == pytest.approx(sum(ways[both:]) / sum(ways))
+
+
+def test_a_category_is_held_where_one_of_its_items_is(lake: str) -> None:
+    """An item is what most of its lines say it is; a category that only begins alike is another one."""
+    stocked = Lake(lake)
+    paths = {"milk": "Food > Dairy", "curd": "Food > Dairy > Fresh", "soap": "Food > Dairying", "nail": "Tools"}
+    baskets = {"1": ["milk", "nail"], "2": ["curd", "nail"], "3": ["soap", "nail"], "4": ["milk"], "5": ["tea", "nail"]}
+    lines = [(basket, item, paths.get(item)) for basket, items in baskets.items() for item in items]
+    lines += [("6", "tea", "Food > Dairy"), ("7", "tea", "Drinks"), ("8", "tea", "Drinks")]
+    common = {"source": "s", "file": "f", "quantity": 1}
+    put(
+        stocked,
+        CLEAN_EVENTS,
+        [
+            common | {"row": row, "basket_id": basket, "item_id": item, "category": path}
+            for row, (basket, item, path) in enumerate(lines)
+        ],
+    )
+    sides = {"antecedent": ["category:Food > Dairy"], "consequent": ["nail"]}
+    ids = {f"{side}_id": write_id(items) for side, items in sides.items()}
+    names = {"antecedent_names": ["Dairy"], "consequent_names": ["nail"]}
+    counts = {"basket_count": 2, "antecedent_count": 3, "consequent_count": 4, "baskets": 8, "lift": 4 / 3}
+    put(stocked, ASSOCIATION_RULES, [{**sides, **ids, **names, **counts, "support": 0.25, "confidence": 2 / 3}])
+    samples = explain_rule(stocked, RuleSearch(), 1).samples
+    assert samples is not None
+    assert [basket.basket_id for basket in samples.both] == ["1", "2"]
+    assert [basket.basket_id for basket in samples.exceptions] == ["4"]
+    assert [(item.name, item.is_in_rule) for item in samples.both[0].items] == [("milk", True), ("nail", True)]
 
 
 def test_intervals_are_those_of_the_confidence_and_the_lift(stocked: Lake) -> None:

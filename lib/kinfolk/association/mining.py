@@ -154,7 +154,7 @@ def _mine(rows: DataFrame, categories: pa.Table | None, settings: AssociationSet
     scans = find_scans(rows)
     tasks = count_tasks(rows, scans, settings)
     if tasks > 1:
-        return mine_parts(rows, settings, tasks=tasks, scratch=folder)
+        return mine_parts(rows, categories, settings, tasks=tasks, scratch=folder)
     threads = settings.threads or count_cores(rows.sparkSession)
 
     def mine(read: Read) -> str:

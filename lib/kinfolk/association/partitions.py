@@ -53,10 +53,18 @@ from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.lattice import Lattice, link_subsets
 from kinfolk.association.recount import count_sets
 from kinfolk.association.task import Report, find_border, link_known, require_budget, write_found
+from kinfolk.association.taxonomy import (
+    CATEGORY,
+    Taxonomy,
+    find_taxonomy,
+    require_categories,
+    require_column,
+    tally_categories,
+)
 from kinfolk.association.tree import Limits, Tree, merge_trees
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import AssociationSettings
-from kinfolk.tables.scans import Scans
+from kinfolk.tables.scans import Scans, read_frame
 from kinfolk.tasks.files import open_folder, write_rows
 from kinfolk.tasks.machines import count_task_cores, is_one_machine
 from kinfolk.tasks.memory import tell_free_memory
@@ -94,17 +102,14 @@ def count_tasks(rows: DataFrame, scans: Scans | None, settings: AssociationSetti
     return math.ceil(needed * (1 if settings.max_memory else at_a_time) / allowed)
 
 
-def mine_parts(rows: DataFrame, settings: AssociationSettings, *, tasks: int, scratch: str) -> Report:
+def mine_parts(
+    rows: DataFrame, categories: pa.Table | None, settings: AssociationSettings, *, tasks: int, scratch: str
+) -> Report:
     """Mine rows as `mine_all` does, shared by so many tasks.
 
-    Raises DataError where there are more itemsets or rules than the budgets allow, and SettingsError for
-    `raises_support` and `categories`, which need all baskets at a time.
+    Raises DataError where there are more itemsets or rules than the budgets allow, and where no item has a category
+    although they count; SettingsError for `raises_support`, which needs all baskets at a time.
     """
-    if settings.categories:
-        raise SettingsError(
-            f"association.categories needs all baskets in one task, and here {tasks} share them: leave it out, or set "
-            "association.tasks to 1 and see to the memory"
-        )
     if settings.raises_support:
         raise SettingsError(
             f"association.raises_support needs all baskets in one task, and here {tasks} share them: raise "
@@ -112,7 +117,8 @@ def mine_parts(rows: DataFrame, settings: AssociationSettings, *, tasks: int, sc
         )
     folder = f"{scratch}/parts"
     try:
-        report = _Miner(rows, settings, tasks, folder).mine(scratch)
+        taxonomy = _find_taxonomy(rows, categories, settings) if settings.categories else None
+        report = _Miner(rows, taxonomy, settings, tasks, folder).mine(scratch)
     finally:
         files, inside = open_folder(folder)
         files.delete_dir(inside)
@@ -136,22 +142,27 @@ Answer = dict[str, Any]
 class _Miner:
     """Mines parts of rows, step by step; after each of them the driver brings together what the tasks say."""
 
-    def __init__(self, rows: DataFrame, settings: AssociationSettings, tasks: int, folder: str) -> None:
+    def __init__(
+        self, rows: DataFrame, taxonomy: Taxonomy | None, settings: AssociationSettings, tasks: int, folder: str
+    ) -> None:
+        self._taxonomy = taxonomy
         self._clock, self._spark, self._settings, self._folder = Clock(), rows.sparkSession, settings, folder
         self._threads = settings.threads or count_task_cores(self._spark)
         divided = rows.repartition(tasks) if LISTS in rows.columns else rows.repartition(tasks, "basket_id")
         share, empty = settings.holdout_share, to_arrow_schema(rows.schema).empty_table()
-        reports = run_tasks(
-            divided, lambda given: [_write_part(pa.Table.from_batches(given) if given else empty, share, folder)]
-        )
+
+        def write(given: list[pa.RecordBatch]) -> list[str]:
+            return [_write_part(pa.Table.from_batches(given) if given else empty, taxonomy, share, folder)]
+
         # Spark starts no task where it knows that there are no rows.
-        self._parts = [_Part(**json.loads(text)) for text in reports or [_write_part(empty, share, folder)]]
+        self._parts = [_Part(**json.loads(text)) for text in run_tasks(divided, write) or write([])]
         self._clock.stop("read")
 
     def mine(self, scratch: str) -> Report:
         """Find what the settings ask for, and write it."""
         settings, clock = self._settings, self._clock
         header = self._count_items()
+        require_categories(self._taxonomy, header.basket_count)
         base = count_least(settings, header.basket_count)
         candidates, header = self._search(header, find_border(base, settings))
         clock.stop("search")
@@ -160,6 +171,7 @@ class _Miner:
         known = known.at_least(find_border(least, settings))
         require_budget(known, settings.max_itemsets)
         found = link_known(known, least)
+        found = replace(found, header=self._mark(found.header), taxonomy=self._taxonomy)
         clock.stop("count")
         evidence = self._gather_evidence(found.header, found.lattice)
         clock.stop("gather evidence")
@@ -183,7 +195,11 @@ class _Miner:
         border = find_border(count_least(self._settings, baskets), self._settings)
         frequent = rank_items(ids, count_I, border, self._settings.excluded_items)
         ids = ids.take(pa.array(frequent))
-        return Baskets(np.empty(0, np.int32), (), count_I[frequent], ids, ids.cast(pa.string()), baskets)
+        return self._mark(Baskets(np.empty(0, np.int32), (), count_I[frequent], ids, ids.cast(pa.string()), baskets))
+
+    def _mark(self, header: Baskets) -> Baskets:
+        """The items with what is known of categories, if these count."""
+        return header if self._taxonomy is None else self._taxonomy.mark(header)
 
     def _search(self, header: Baskets, border: int) -> tuple[Tree, Baskets]:
         """The sets that are frequent in any part, for its size, without their counts; and the items with names."""
@@ -224,8 +240,18 @@ class _Miner:
         return Evidence(counted[0] if has_held_out else None, dict(zip(strata, counted[1:], strict=True)))
 
 
-def _write_part(table: pa.Table, holdout_share: float, folder: str) -> str:
+def _find_taxonomy(rows: DataFrame, categories: pa.Table | None, settings: AssociationSettings) -> Taxonomy:
+    """What the categories of items are, by all rows, or by the table (item_id, category) that tells it."""
+    if categories is not None:
+        return find_taxonomy(tally_categories(categories), settings)
+    require_column(rows.columns)
+    tally = rows.groupBy("item_id", CATEGORY).agg(F.count("*").alias("lines"))
+    return find_taxonomy(read_frame(tally, threads=1), settings)
+
+
+def _write_part(table: pa.Table, taxonomy: Taxonomy | None, holdout_share: float, folder: str) -> str:
     """Write the rows of a part, and what was counted in them; as JSON."""
+    table = table if taxonomy is None else taxonomy.extend_table(table)
     kept, held_out = hold_out(table, holdout_share) if holdout_share else (table, table.slice(0, 0))
     items = encode_baskets(kept, lambda _: 1)
     tally = pa.table({"item_id": items.item_ids, "basket_count": items.count_R})
@@ -247,9 +273,8 @@ def _search_part(rows: pa.Table, part: _Part, *, shipped: str, limits: Limits, t
     """Find the sets that are as frequent in a part as they have to be in all baskets."""
     header, folder, kept = receive(shipped), os.path.dirname(shipped), _kept(rows)
     least = -(-limits.least * part.basket_count // max(1, header.basket_count))
-    tree = search_itemsets(
-        encode_known(kept, header, threads=threads), limits._replace(least=max(1, least)), threads=threads
-    )
+    baskets = replace(encode_known(kept, header, threads=threads), barred_N2=header.barred_N2)
+    tree = search_itemsets(baskets, limits._replace(least=max(1, least)), threads=threads)
     written = pa.table([tree.parent_S, tree.item_S], schema=_TREE)
     names = None
     if "item_name" in kept.column_names:

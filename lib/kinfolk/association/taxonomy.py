@@ -56,6 +56,12 @@ class Taxonomy:
         names = pc.coalesce(names, baskets.item_names)
         return replace(baskets, item_names=names, barred_N2=np.sort(rank_N2, axis=1), parent_R=parent_R)
 
+    def extend_table(self, table: pa.Table) -> pa.Table:
+        """The same table of lists or of lines, with the categories of all items."""
+        if LISTS not in table.column_names:
+            return self.extend_lines(table)
+        return table.set_column(table.column_names.index(LISTS), LISTS, self.extend_lists(table[LISTS]))
+
     def extend_lists(self, lists: pa.ChunkedArray) -> pa.ChunkedArray:
         """The same lists, in which the categories of an item follow it; ids are texts."""
         kind = pa.large_list(pa.dictionary(pa.int32(), pa.string()))
@@ -143,6 +149,18 @@ def tally_categories(lines: pa.Table) -> pa.Table:
     return tally.rename_columns(["item_id", CATEGORY, "lines"])
 
 
+def list_members(taxonomy: Taxonomy, categories: Sequence[str]) -> dict[str, list[str]]:
+    """The items of some categories, given by their ids, at any level; and the id itself, which may be an item's too."""
+    items = taxonomy.member_ids.to_pylist()[: len(taxonomy.member_ids) - len(taxonomy.ids)]
+    members: dict[str, list[str]] = {category: [category] for category in categories}
+    above = taxonomy.ids.take(pa.array(taxonomy.above_J)).to_pylist()
+    for place, item in enumerate(items):
+        for category in above[taxonomy.start_M[place] : taxonomy.start_M[place + 1]]:
+            if category in members:
+                members[category].append(item)
+    return members
+
+
 def holds_category(lists: pa.ChunkedArray) -> pa.Array:
     """Which lists of ids hold that of a category."""
     lists = whole(lists)
@@ -156,24 +174,30 @@ def extend_table(
 ) -> tuple[pa.Table, Taxonomy | None]:
     """A table as `encode_baskets` takes it, with categories where they count as items, and which these are.
 
-    `categories` (item_id, category) say what each item is; without them the column `category` of lines does. Excluded
-    items bring no category. Raises DataError where nothing could say it.
+    `categories` (item_id, category) say what each item is; without them the column `category` of lines does. Raises
+    DataError where nothing could say it.
     """
     if not settings.categories:
         return table, None
     told = table if categories is None else categories
-    if not {"item_id", CATEGORY} <= set(told.column_names):
-        raise DataError(
-            f"association.categories is set, and the columns are {', '.join(told.column_names)}; it needs {CATEGORY} "
-            "beside item_id: name the column of categories of the source under sources.events, and run ingest and clean"
-        )
-    tally = tally_categories(told)
+    require_column(told.column_names)
+    taxonomy = find_taxonomy(tally_categories(told), settings)
+    return taxonomy.extend_table(table), taxonomy
+
+
+def find_taxonomy(tally: pa.Table, settings: AssociationSettings) -> Taxonomy:
+    """The same as `build_taxonomy` without excluded items, which bring no category."""
     is_excluded = pc.is_in(tally["item_id"].cast(pa.string()), pa.array(settings.excluded_items, pa.string()))
-    taxonomy = build_taxonomy(tally.filter(pc.invert(is_excluded)))
-    if LISTS not in table.column_names:
-        return taxonomy.extend_lines(table), taxonomy
-    place = table.column_names.index(LISTS)
-    return table.set_column(place, LISTS, taxonomy.extend_lists(table[LISTS])), taxonomy
+    return build_taxonomy(tally.filter(pc.invert(is_excluded)))
+
+
+def require_column(columns: Sequence[str]) -> None:
+    """Raise DataError where no column says what an item is."""
+    if not {"item_id", CATEGORY} <= set(columns):
+        raise DataError(
+            f"association.categories is set, and the columns are {', '.join(columns)}; it needs {CATEGORY} beside "
+            "item_id: name the column of categories of the source under sources.events, and run ingest and clean"
+        )
 
 
 def require_categories(taxonomy: Taxonomy | None, basket_count: int) -> None:

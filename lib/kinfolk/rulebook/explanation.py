@@ -9,12 +9,13 @@ from typing import Any
 from kinfolk.association.measure_groups import group_measures
 from kinfolk.association.measures import Counts, Measure, Values, count
 from kinfolk.association.significance import LEVEL, confidence_interval, fisher_p_values, lift_interval
+from kinfolk.association.taxonomy import PREFIX, build_taxonomy, list_members
 from kinfolk.errors import NotFoundError, SettingsError
 from kinfolk.rulebook.numbers import COUNTS
 from kinfolk.rulebook.search import KEY, RuleSearch, search_rules
 from kinfolk.tables.catalog import CLEAN_EVENTS
 from kinfolk.tables.lake import Lake
-from kinfolk.tables.rule_lookups import SampleBaskets, read_rule, sample_baskets
+from kinfolk.tables.rule_lookups import SampleBaskets, read_categories, read_rule, sample_baskets
 
 _MINED = (
     "improvement",
@@ -92,8 +93,15 @@ def explain_rule(lake: Lake, search: RuleSearch, place: int, *, samples: int = 3
         lift_interval=_read(lift_interval(counts)),
         p_value=float(fisher_p_values(counts)),
         mined={name: row[name] for name in _MINED},
-        samples=sample_baskets(lake, before, behind, limit=samples) if lake.exists(CLEAN_EVENTS) else None,
+        samples=_sample(lake, before, behind, samples) if lake.exists(CLEAN_EVENTS) else None,
     )
+
+
+def _sample(lake: Lake, before: dict[str, str], behind: dict[str, str], limit: int) -> SampleBaskets:
+    """Baskets that follow a rule and exceptions; a category is held where one of its items is."""
+    categories = [item for item in before | behind if item.startswith(PREFIX)]
+    members = list_members(build_taxonomy(read_categories(lake)), categories) if categories else None
+    return sample_baskets(lake, before, behind, limit=limit, members=members)
 
 
 def _measure(counts: Counts) -> dict[str, list[ExplainedMeasure]]:

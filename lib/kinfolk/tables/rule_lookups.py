@@ -194,28 +194,38 @@ def read_rule(lake: Lake, antecedent_id: str, consequent_id: str) -> dict[str, A
 
 
 def sample_baskets(
-    lake: Lake, antecedent: Mapping[str, str], consequent: Mapping[str, str], *, limit: int = 3
+    lake: Lake,
+    antecedent: Mapping[str, str],
+    consequent: Mapping[str, str],
+    *,
+    limit: int = 3,
+    members: Mapping[str, Collection[str]] | None = None,
 ) -> SampleBaskets:
     """At most `limit` baskets of clean_events of either kind; both sides of the rule are given as id → name.
 
-    Raises NotFoundError where there are no clean_events.
+    A basket holds one of the `members` wherever it holds one of these items. Raises NotFoundError where there are no
+    clean_events.
     """
     names = dict(antecedent) | dict(consequent)
+    meant = {item: (members or {}).get(item, (item,)) for item in names}
     held = [
-        f"count(DISTINCT CASE WHEN {_is_in('item_id', side)} THEN item_id END)" for side in (antecedent, consequent)
+        " + ".join(f"max(CASE WHEN {_is_in('item_id', meant[item])} THEN 1 ELSE 0 END)" for item in side)
+        for side in (antecedent, consequent)
     ]
+    every = [item_id for some in meant.values() for item_id in some]
     chosen = [
         query_rows(
             lake,
             [CLEAN_EVENTS],
             f"""SELECT basket_id, max(event_time) AS newest, min(customer_id) AS customer FROM clean_events
-            WHERE {_is_in("item_id", names)} GROUP BY basket_id
+            WHERE {_is_in("item_id", every)} GROUP BY basket_id
             HAVING {held[0]} = {len(antecedent)} AND {held[1]} {compared} {len(consequent)}
             ORDER BY newest DESC NULLS LAST, basket_id LIMIT {limit}""",
         )
         for compared in ("=", "<")
     ]
-    contents = _read_contents(lake, [basket_id for rows in chosen for basket_id, _, _ in rows], names)
+    told = {item_id: names.get(item_id) for item_id in every}
+    contents = _read_contents(lake, [basket_id for rows in chosen for basket_id, _, _ in rows], told)
     both, exceptions = (
         [Basket(basket_id, time, customer, contents[basket_id]) for basket_id, time, customer in rows]
         for rows in chosen
@@ -223,15 +233,25 @@ def sample_baskets(
     return SampleBaskets(both, exceptions)
 
 
-def _read_contents(lake: Lake, basket_ids: Sequence[str], names: Mapping[str, str]) -> dict[str, list[BasketItem]]:
-    """The items of baskets; those of the rule are called what the rule calls them."""
+def read_categories(lake: Lake) -> pa.Table:
+    """How many lines of clean_events name an item with a category: item_id, category, lines."""
+    query = "SELECT item_id, category, count(*) FROM clean_events WHERE category IS NOT NULL GROUP BY item_id, category"
+    rows = query_rows(lake, [CLEAN_EVENTS], query)
+    schema = pa.schema([("item_id", pa.string()), ("category", pa.string()), ("lines", pa.int64())])
+    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
+
+
+def _read_contents(
+    lake: Lake, basket_ids: Sequence[str], names: Mapping[str, str | None]
+) -> dict[str, list[BasketItem]]:
+    """The items of baskets; those of the rule are called what the rule calls them, if it does."""
     contents: dict[str, list[BasketItem]] = {basket_id: [] for basket_id in basket_ids}
     if not basket_ids:
         return contents
     query = f"""SELECT basket_id, item_id, coalesce(max(item_name), item_id) FROM clean_events
         WHERE {_is_in("basket_id", basket_ids)} GROUP BY basket_id, item_id"""
     for basket_id, item_id, name in query_rows(lake, [CLEAN_EVENTS], query):
-        contents[basket_id].append(BasketItem(item_id, names.get(item_id, name), item_id in names))
+        contents[basket_id].append(BasketItem(item_id, names.get(item_id) or name, item_id in names))
     for items in contents.values():
         items.sort(key=lambda item: (not item.is_in_rule, item.name, item.item_id))
     return contents
