@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LINES = "basket_id string, item_id string, item_name string, country string, event_time timestamp"
-WANTED = {"min_support": 0.04, "min_confidence": 0.3, "segment_by": "country", "min_segment_baskets": 50}
+WANTED = {
+    "min_support": 0.04,
+    "min_confidence": 0.3,
+    "segment_by": "country",
+    "min_segment_baskets": 50,
+    "min_segment_count": 1,
+}
 SHARES = {"France": 0.5, "Norway": 0.2, None: 0.2, "Malta": 0.1}
 
 
@@ -71,6 +77,16 @@ def test_a_segment_can_be_a_month_or_of_lists(lines: DataFrame) -> None:
     with closing(mine_segments(lists, wanted)) as of_lists, closing(mine_segments(unnamed, wanted)) as of_lines:
         assert of_lists.segments == of_lines.segments
         assert content(of_lists.itemsets) == content(of_lines.itemsets)
+
+
+def test_what_a_few_baskets_of_a_small_segment_hold_is_not_frequent(lines: DataFrame) -> None:
+    with closing(mine_segments(lines, AssociationSettings(**WANTED | {"min_segment_count": 12}))) as found:
+        baskets = {one.segment: one.basket_count for one in found.segments if one.is_mined}
+        least = {row["segment"]: row["least"] for row in found.itemsets.groupBy("segment").agg(
+            F.min("basket_count").alias("least")
+        ).collect()}  # fmt: skip
+    assert 0.04 * baskets["Norway"] < 12 <= least["Norway"]
+    assert 0.04 * baskets["France"] <= least["France"] < 0.08 * baskets["France"]
 
 
 def test_the_frames_are_what_the_tables_hold(lines: DataFrame) -> None:

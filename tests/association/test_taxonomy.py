@@ -34,7 +34,7 @@ from tests.association.test_itemsets import UNLIMITED, counted, sets_of
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
-ITEMS = "abcdefg"
+ITEMS = "abcdef"
 WITH_CATEGORIES = AssociationSettings(categories=True)
 PATHS = st.lists(st.sampled_from(["U", "V"]), min_size=1, max_size=3).map(" > ".join)
 """Up to three levels, whose names come again at other levels and in other places."""
@@ -63,8 +63,7 @@ def is_allowed(items: Itemset, paths: Paths) -> bool:
 def expect_itemsets(baskets: list[set[str]], paths: Paths, least: int, max_length: int) -> dict[Itemset, int]:
     """Brute force: every set of the extended baskets, without those that hold an item and what is above it."""
     extended = [basket.union(*(above(paths[item]) for item in basket if item in paths)) for basket in baskets]
-    every = find_itemsets(extended, least, max_length)
-    return {items: count for items, count in every.items() if is_allowed(items, paths)}
+    return find_itemsets(extended, least, max_length, is_wanted=lambda items: is_allowed(items, paths))
 
 
 def lists_of(baskets: list[set[str]]) -> pa.Table:
@@ -314,7 +313,7 @@ def test_lists_of_numbers_and_settings_that_depend_on_all_sets(spark: SparkSessi
 
 def test_segments_have_categories_as_all_baskets_have(spark: SparkSession, shop: list[set[str]]) -> None:
     wanted: dict[str, Any] = {"categories": True, "min_count": 10, "min_confidence": 0.4}
-    by: dict[str, Any] = {"segment_by": "segment", "min_segment_baskets": 1}
+    by: dict[str, Any] = {"segment_by": "segment", "min_segment_baskets": 1, "min_segment_count": 1}
     events = events_of(spark, shop)
     with closing(mine_segments(events, AssociationSettings(**by, **wanted))) as found:
         apart = sides_of(found.rules.where("segment = 'N'").drop("segment").collect())

@@ -43,7 +43,13 @@ def test_segment_writes_what_holds_in_each_and_repeats_without_a_commit(
     rows += [("south", f"s{basket}", item) for basket in range(4) for item in "ac"]
     put_events(lake, [*rows, ("east", "e0", "a"), (None, "x0", "z")])
     settings = make_settings(
-        association={"min_support": 0.9, "min_confidence": 0.9, "segment_by": "segment", "min_segment_baskets": 3}
+        association={
+            "min_support": 0.9,
+            "min_confidence": 0.9,
+            "segment_by": "segment",
+            "min_segment_baskets": 3,
+            "min_segment_count": 1,
+        }
     )
     notes: list[str] = []
     assert run_job(JOB, settings, run_date=TODAY, spark=spark, note=notes.append).status == "succeeded"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import combinations
 
 Itemset = frozenset[str]
 
 
-def find_itemsets(baskets: Collection[set[str]], least: int, max_length: int) -> dict[Itemset, int]:
+def find_itemsets(
+    baskets: Collection[set[str]], least: int, max_length: int, *, is_wanted: Callable[[Itemset], bool] = lambda _: True
+) -> dict[Itemset, int]:
     """Count every itemset of 1 to `max_length` items that at least `least` (1 or more) baskets hold.
 
-    Level by level, from pairs of sets of the level before (Agrawal, Srikant, VLDB 1994, 2.1); every candidate is
-    counted by a look into every basket.
+    All subsets of a set that is wanted have to be wanted, too. Level by level, from pairs of sets of the level before
+    (Agrawal, Srikant, VLDB 1994, 2.1); every candidate is counted by a look into every basket.
     """
     found: dict[Itemset, int] = {}
     candidates = {frozenset([item]) for basket in baskets for item in basket}
     for length in range(1, max_length + 1):
-        counts = {items: sum(items <= basket for basket in baskets) for items in candidates}
+        counts = {items: sum(items <= basket for basket in baskets) for items in candidates if is_wanted(items)}
         level = {items: count for items, count in counts.items() if count >= least}
         found |= level
         candidates = {left | right for left, right in combinations(level, 2) if len(left | right) == length + 1}

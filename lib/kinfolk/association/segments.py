@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from kinfolk.association.baskets import LISTS
+from kinfolk.association.forecast import count_least
 from kinfolk.association.labels import itemset_schema, rule_schema
 from kinfolk.association.partitions import count_tasks
 from kinfolk.association.rows import SEGMENT, check_categories, check_measures, select_rows
@@ -64,7 +65,8 @@ def mine_segments(
     """Find in the baskets of each segment what `mine_baskets` finds in all.
 
     A segment is a value of the column `settings.segment_by`, or a period of `event_time`; rows without one are left
-    out. Shares and tests are of the baskets of a segment, and budgets hold for each of them. A segment is mined by one
+    out. Shares and tests are of the baskets of a segment, and budgets hold for each of them; a frequent itemset is in
+    `settings.min_segment_count` of them at least. A segment is mined by one
     task; where rows are many, several tasks share the segments. The rest is as of `mine_baskets`.
 
     Raises SettingsError where no segment is named, and what `mine_baskets` raises, with the name of the segment.
@@ -127,6 +129,8 @@ def _mine_segment(
     if baskets < settings.min_segment_baskets:
         return SegmentReport(segment, baskets, is_mined=False, itemsets=0, rules=0)
     before = itemsets.rows, rules.rows
+    if count_least(settings, baskets) < settings.min_segment_count:
+        settings = settings.model_copy(update={"min_count": settings.min_segment_count})
     try:
         found, evidence = find_all(lambda: rows, settings, threads=threads, clock=Clock())
         described = describe_found(found, evidence, settings)

@@ -84,7 +84,10 @@ class AssociationSettings(Section):
     """Column by whose values baskets are also mined apart, such as segment, the country or store that a source names;
     or year, quarter, month, weekday or hour of event_time. Null for none, which leaves the segment job out."""
     min_segment_baskets: Annotated[int, Field(ge=1)] = 200
-    """Fewest baskets of a segment that is mined: of fewer, many itemsets are frequent by chance."""
+    """Fewest baskets of a segment that is mined."""
+    min_segment_count: Annotated[int, Field(ge=1)] = 20
+    """Fewest baskets of a segment that have to hold a frequent itemset, however small a share min_support asks for:
+    what three of three hundred hold is chance, and there is very much of it."""
     max_rules: Annotated[int, Field(ge=1)] = 10_000_000
     """Most rules; more stop the job before it writes anything."""
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
