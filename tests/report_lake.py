@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import json
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from kinfolk.tables.catalog import (
     CLEAN_EVENTS,
     CLEAN_ITEMS,
     FREQUENT_ITEMSETS,
+    FREQUENT_SEQUENCES,
     ITEM_EMBEDDINGS,
     ITEM_FEATURES,
     ITEM_GROUPS,
@@ -28,8 +30,10 @@ from kinfolk.tables.catalog import (
     RAW_EVENTS,
     RAW_ITEMS,
     REJECTED_ROWS,
+    SEGMENT_RULES,
     SIMILAR_PAIRS,
     TRAINING_METRICS,
+    VALUABLE_ITEMSETS,
 )
 from kinfolk.tables.contract import Table
 from kinfolk.tables.lake import Lake
@@ -141,6 +145,11 @@ def put_events(root: str) -> None:
     put(root, FREQUENT_ITEMSETS, (_itemset(items, count, names) for items, count in itemsets))
     rules = [(["cup"], ["tea"], 2, 1.0, None), (["tea"], ["cup"], 2, 2 / 3, 1.0), (["jam"], ["tea"], 1, 1.0, None)]
     put(root, ASSOCIATION_RULES, (_rule(rule, names) for rule in rules))
+    put(root, SEGMENT_RULES, ({"segment": f"{HOSTILE} {n}"} | _rule(rules[n], names) for n in (0, 1)))
+    steps = [([["tea"]], None, None), ([["tea"], ["cup", "jam"]], 0.5, 1.5), ([["jam"], ["tea"], ["cup"]], 1.0, 3.0)]
+    put(root, FREQUENT_SEQUENCES, (_sequence(items, confidence, lift, names) for items, confidence, lift in steps))
+    earned = [(["tea"], "30.5"), (["cup", "tea"], "12.25")]
+    put(root, VALUABLE_ITEMSETS, (_value(items, revenue, names) for items, revenue in earned))
 
 
 def put_rejected(root: str) -> None:
@@ -194,4 +203,21 @@ def _rule(rule: tuple[list[str], list[str], int, float, float | None], names: di
         "support": count / 3, "confidence": confidence, "lift": 1 + confidence / 10, "leverage": 0.0123456,
         "conviction": conviction, "antecedent": antecedent, "consequent": consequent,
         "antecedent_names": [names[i] for i in antecedent], "consequent_names": [names[i] for i in consequent],
+    }  # fmt: skip
+
+
+def _sequence(items: list[list[str]], confidence: float | None, lift: float | None, names: dict[str, str]) -> Row:
+    return {
+        "sequence_id": json.dumps(items), "length": sum(map(len, items)), "elements": len(items), "customer_count": 2,
+        "support": 0.5, "antecedent_count": confidence and round(2 / confidence), "confidence": confidence,
+        "lift": lift, "median_days": confidence and 6.5, "items": items,
+        "item_names": [[names[i] for i in element] for element in items],
+    }  # fmt: skip
+
+
+def _value(items: list[str], revenue: str, names: dict[str, str]) -> Row:
+    return {
+        "itemset_id": json.dumps(items), "length": len(items), "revenue": Decimal(revenue), "revenue_share": 0.4,
+        "basket_count": 3, "support": 1.0, "revenue_per_basket": Decimal("1.5"), "basket_share": 0.8,
+        "items": items, "item_names": [names[i] for i in items],
     }  # fmt: skip

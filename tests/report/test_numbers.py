@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from report_lake import HOSTILE, SOURCES, SUBJECTS, WHEN, pin, put
+from report_lake import HOSTILE, SOURCES, SUBJECTS, WHEN, pin, put, put_events
 
 from kinfolk.report.numbers import (
     count_files,
@@ -25,7 +25,10 @@ from kinfolk.report.sections.headline import read_headline
 from kinfolk.report.sections.neighbors import read_matches, read_neighbors
 from kinfolk.report.sections.rejected import read_rejected
 from kinfolk.report.sections.rules import read_rules
+from kinfolk.report.sections.segments import read_segments
+from kinfolk.report.sections.sequences import read_sequences
 from kinfolk.report.sections.training import read_training
+from kinfolk.report.sections.values import read_values
 from kinfolk.settings import Settings
 from kinfolk.tables.catalog import (
     ASSOCIATION_RULES,
@@ -35,6 +38,7 @@ from kinfolk.tables.catalog import (
     ITEM_NEIGHBORS,
     RAW_EVENTS,
     REJECTED_ROWS,
+    SEGMENT_RULES,
 )
 
 Row = dict[str, Any]
@@ -237,6 +241,47 @@ def test_rules_come_strongest_first(lake: str) -> None:
     assert shown.total == 40
     assert len(shown.scatter.marks) == 40
     assert "A3 → B: support 10.0%, confidence 50.0%, lift" in " ".join(mark.title for mark in shown.scatter.marks)
+
+
+def test_what_is_bought_later_comes_strongest_first(lake: str) -> None:
+    put_events(lake)
+    shown = read_sequences(pin(lake), Settings())
+    assert shown is not None
+    # A single purchase is no step.
+    assert (shown.total, [sequence.lift for sequence in shown.sequences]) == (2, [3.0, 1.5])
+    assert shown.sequences[0].before == (("JAM",), ("TEA <b>&</b> MORE",))
+    assert shown.sequences[1].after == (HOSTILE, "JAM")
+    assert shown.sequences[0].median_days == 6.5
+    assert read_sequences(pin(lake), Settings.model_validate({"report": {"sequences": 0}})) is None
+
+
+def test_what_brings_in_the_most_has_the_longest_bar(lake: str) -> None:
+    put_events(lake)
+    shown = read_values(pin(lake), Settings.model_validate({"report": {"values": 1}}))
+    assert shown is not None
+    assert (shown.total, [value.names for value in shown.values]) == (2, [("TEA <b>&</b> MORE",)])
+    both = read_values(pin(lake), Settings())
+    assert both is not None
+    assert [round(value.length, 2) for value in both.values] == [100.0, 40.16]
+
+
+def test_segments_tell_their_strongest_rule(lake: str) -> None:
+    rules = [("north", 400, 2.0, "a"), ("north", 400, 5.0, "b"), ("south", 900, 3.0, "c"), ("west", 100, 9.0, "d")]
+    put(lake, SEGMENT_RULES, [
+        {"segment": segment, "antecedent_id": f'["{item}"]', "consequent_id": '["z"]', "basket_count": 9,
+         "support": 0.1, "confidence": 0.5, "antecedent_count": 18, "consequent_count": 50, "baskets": baskets,
+         "lift": lift, "leverage": 0.0, "conviction": None, "antecedent": [item], "consequent": ["z"],
+         "antecedent_names": [item.upper()], "consequent_names": ["Z"]}
+        for segment, baskets, lift, item in rules
+    ])  # fmt: skip
+    shown = read_segments(pin(lake), Settings.model_validate({"association": {"segment_by": "country"}}))
+    assert shown is not None
+    assert [(one.name, one.rules, one.antecedent_names) for one in shown.segments] == [
+        ("south", 1, ("C",)),
+        ("north", 2, ("B",)),
+        ("west", 1, ("D",)),
+    ]
+    assert (shown.total, shown.column) == (3, "country")
 
 
 def test_a_pinned_version_stays_what_it_was(lake: str) -> None:

@@ -75,7 +75,10 @@ def test_events_alone(lake: str) -> None:
 def test_items_alone_before_training(lake: str) -> None:
     put_items(lake)
     page = build_page(pin(lake), Settings())
-    assert missing(page) == {"rejected", "training", "neighbors", "pairs", "groups", "matches", "rules"}
+    assert missing(page) == {
+        *("rejected", "training", "neighbors", "pairs", "groups", "matches"),
+        *("rules", "segments", "sequences", "values"),
+    }
     assert page.count("not yet") >= 6
     assert "raw events" not in page
 

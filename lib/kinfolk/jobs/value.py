@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from kinfolk.run import Job
@@ -27,10 +28,11 @@ def value(run: Run) -> None:
 
 def describe(report: ValueReport) -> str:
     """One line of progress."""
+    revenue, least = Decimal(report.revenue), Decimal(report.least)
     left_out = f"; {report.left_out:,} lines without a price left out" if report.left_out else ""
     return (
-        f"  {report.itemsets:,} itemsets bring in at least {report.least} of the {report.revenue} of "
-        f"{report.basket_count:,} baskets, in {format_seconds(sum(report.seconds.values()))}{left_out}"
+        f"  {report.basket_count:,} baskets bring in {revenue:,.2f}, and {report.itemsets:,} itemsets at least "
+        f"{least:,.2f} each, found in {format_seconds(sum(report.seconds.values()))}{left_out}"
     )
 
 

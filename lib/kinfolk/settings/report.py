@@ -8,7 +8,17 @@ from pydantic import Field
 
 from kinfolk.settings.section import Path, Section
 
-PRINTED_SECTIONS = ("cleaning", "features", "learning", "embedding", "similarity", "matching", "association")
+PRINTED_SECTIONS = (
+    "cleaning",
+    "features",
+    "learning",
+    "embedding",
+    "similarity",
+    "matching",
+    "association",
+    "sequence",
+    "utility",
+)
 """Sections of the settings that the report prints: those that decide what is found, none with paths in it."""
 
 
@@ -28,5 +38,9 @@ class ReportSettings(Section):
     """Largest groups shown."""
     rules: Annotated[int, Field(ge=0, le=1000)] = 30
     """Strongest rules shown."""
+    sequences: Annotated[int, Field(ge=0, le=1000)] = 15
+    """Strongest sequences shown."""
+    values: Annotated[int, Field(ge=0, le=1000)] = 15
+    """Most valuable itemsets shown."""
     credits: tuple[str, ...] = ()
     """Sources and licences of the data, a line each, printed at the foot of the page."""

@@ -10,7 +10,10 @@ from kinfolk.report.sections.rejected import read_rejected
 from kinfolk.report.sections.road import read_road
 from kinfolk.report.sections.rules import read_rules
 from kinfolk.report.sections.section import Section
+from kinfolk.report.sections.segments import read_segments
+from kinfolk.report.sections.sequences import read_sequences
 from kinfolk.report.sections.training import read_training
+from kinfolk.report.sections.values import read_values
 
 _FROM_TABLES = (
     Section(
@@ -64,6 +67,30 @@ _FROM_TABLES = (
         read_rules,
         "No rules yet. With events among the sources, `kinfolk run --settings FILE --only mine` finds them; "
         "a lower `association.min_support` or `association.min_confidence` finds more.",
+    ),
+    Section(
+        "segments",
+        "Segment by segment",
+        "segments.html",
+        read_segments,
+        "No segment was mined apart. Name a column in `association.segment_by`, such as segment or source, then run "
+        "`kinfolk run --settings FILE --only segment`.",
+    ),
+    Section(
+        "sequences",
+        "Bought later",
+        "sequences.html",
+        read_sequences,
+        "No sequences yet. With customers and times among the events, `kinfolk run --settings FILE --only sequence` "
+        "finds them; a lower `sequence.min_support` finds more.",
+    ),
+    Section(
+        "values",
+        "What brings in the money",
+        "values.html",
+        read_values,
+        "No revenue yet. With prices among the events, `kinfolk run --settings FILE --only value` adds them up; a "
+        "lower `utility.min_revenue_share` finds more itemsets.",
     ),
     Section(
         "provenance",
