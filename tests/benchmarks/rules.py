@@ -99,11 +99,11 @@ def against_mllib(bench: Bench, *, dataset: str, support: float) -> Mapping[str,
 
 
 def open_mllib(bench: Bench) -> PeerProcess:
-    """MLlib in a session of its own, which has seen a small table."""
+    """MLlib in a session of its own, whose code is compiled and whose memory was touched."""
     mllib = bench.peer("mllib_rules")
     if not getattr(mllib, "is_warm", False):
-        warm = {"source": str(t10i4(bench, 1_000)), "target": str(bench.folder / "warm")}
-        mllib.call("mine", warm | {"support": 0.02, "confidence": CONFIDENCE, "partitions": 2})
+        warm = {"source": str(t10i4(bench, 10_000)), "target": str(bench.folder / "warm")}
+        mllib.call("mine", warm | {"support": 0.01, "confidence": CONFIDENCE, "partitions": 2})
         mllib.is_warm = True
     return mllib
 
