@@ -2,8 +2,8 @@
 
 A class is all sets that begin with one item; items are named by rank, the rarest first, and a set lists its items in
 that order. First the frequent pairs of all classes are counted: their second items are the members of the class. The
-baskets of a class are few, since its first item is its rarest. Those that hold two members or more are numbered anew,
-and a member has a bit for each of them. As all frequent pairs are known, no set is counted that has an infrequent one.
+baskets of a class are few, since its first item is its rarest. They are numbered anew, and a member has a bit for each
+of them. As all frequent pairs are known, no set is counted that has an infrequent one.
 
 Threads take classes. Each keeps its place in arrays and comes back wherever it needs more room, so that arrays grow
 only as the result does.

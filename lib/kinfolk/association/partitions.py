@@ -52,9 +52,9 @@ from kinfolk.association.forecast import count_least, raise_least
 from kinfolk.association.kernel import search_itemsets
 from kinfolk.association.lattice import Lattice, link_subsets
 from kinfolk.association.recount import count_sets
+from kinfolk.association.rows import read_categories
 from kinfolk.association.task import Report, find_border, link_known, require_budget, write_found
 from kinfolk.association.taxonomy import (
-    CATEGORY,
     Taxonomy,
     find_taxonomy,
     require_categories,
@@ -64,7 +64,7 @@ from kinfolk.association.taxonomy import (
 from kinfolk.association.tree import Limits, Tree, merge_trees
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import AssociationSettings
-from kinfolk.tables.scans import Scans, read_frame
+from kinfolk.tables.scans import Scans
 from kinfolk.tasks.files import open_folder, write_rows
 from kinfolk.tasks.machines import count_task_cores, is_one_machine
 from kinfolk.tasks.memory import tell_free_memory
@@ -245,8 +245,7 @@ def _find_taxonomy(rows: DataFrame, categories: pa.Table | None, settings: Assoc
     if categories is not None:
         return find_taxonomy(tally_categories(categories), settings)
     require_column(rows.columns)
-    tally = rows.groupBy("item_id", CATEGORY).agg(F.count("*").alias("lines"))
-    return find_taxonomy(read_frame(tally, threads=1), settings)
+    return find_taxonomy(read_categories(rows), settings)
 
 
 def _write_part(table: pa.Table, taxonomy: Taxonomy | None, holdout_share: float, folder: str) -> str:

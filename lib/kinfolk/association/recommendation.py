@@ -13,8 +13,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from kinfolk.association.measures import MEASURES, count, measure
+from kinfolk.association.rows import read_categories
 from kinfolk.association.scoring import RECOMMENDATIONS, RuleIndex
-from kinfolk.association.taxonomy import CATEGORY, Taxonomy, build_taxonomy, holds_category
+from kinfolk.association.taxonomy import build_taxonomy, holds_category
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import RecommendationSettings
 from kinfolk.tables.scans import read_frame
@@ -87,7 +88,7 @@ def recommend_items(
     has_category_Q = holds_category(scored["antecedent"])
     taxonomy = None
     if categories is not None and pc.any(has_category_Q).as_py():
-        taxonomy = read_taxonomy(categories)
+        taxonomy = build_taxonomy(read_categories(categories))
     is_of_items_Q = pc.invert(holds_category(scored["consequent"]))
     known = scored.filter(is_of_items_Q if taxonomy else pc.and_not(is_of_items_Q, has_category_Q))
     folder, remove = open_scratch(subjects.sparkSession, scratch, name="recommend")
@@ -100,12 +101,6 @@ def recommend_items(
 
     items = subjects.select("subject_id", "items").mapInArrow(recommend, from_arrow_schema(RECOMMENDATIONS))
     return Recommendations(items, known.num_rows, scored.num_rows - known.num_rows, remove)
-
-
-def read_taxonomy(categories: DataFrame) -> Taxonomy:
-    """The commonest category of each item, of rows with item_id and category."""
-    tally = categories.groupBy("item_id", CATEGORY).agg(F.count("*").alias("lines"))
-    return build_taxonomy(read_frame(tally, threads=1))
 
 
 def score_rules(rules: pa.Table, settings: RecommendationSettings) -> pa.Table:

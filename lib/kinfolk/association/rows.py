@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from pyspark.sql import functions as F
 
 from kinfolk.association.baskets import LISTS
@@ -14,6 +15,7 @@ from kinfolk.association.taxonomy import CATEGORY
 from kinfolk.association.windows import select_window
 from kinfolk.errors import DataError, SettingsError
 from kinfolk.settings import AssociationSettings
+from kinfolk.tables.scans import read_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -68,6 +70,11 @@ def check_categories(categories: DataFrame | None, baskets: DataFrame, settings:
             f"the columns of categories are {', '.join(categories.columns)}; item_id and category are needed: rename "
             "or select"
         )
+
+
+def read_categories(rows: DataFrame) -> pa.Table:
+    """How many rows name an item with a category: item_id, category, lines."""
+    return read_frame(rows.groupBy("item_id", CATEGORY).agg(F.count("*").alias("lines")), threads=1)
 
 
 def check_measures(settings: AssociationSettings) -> None:
