@@ -168,6 +168,20 @@ assert counted(*mine(baskets, 12)) == find_itemsets(baskets, 12, 12)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("items", [32_767, 32_768])
+def test_ranks_that_just_fit_into_16_bits_and_those_that_do_not_give_the_same_sets(items: int) -> None:
+    """Each item is in baskets with the two that come next, and with one that is not frequent."""
+    firsts = [*range(items - 2)] * 2
+    baskets = [{f"i{n}", f"i{n + 1}", f"i{n + 2}", f"rare{row}"} for row, n in enumerate(firsts)]
+    sets = counted(*mine(baskets, 2))
+    runs = [{frozenset(f"i{n + k}" for k in steps) for n in range(items - steps[-1])} for steps in [(0, 1, 2), (0, 2)]]
+    assert {found for found in sets if len(found) == 3} == runs[0]
+    assert {found for found in sets if len(found) == 1} == {frozenset({f"i{n}"}) for n in range(items)}
+    pairs_of_neighbours = {frozenset({f"i{n}", f"i{n + 1}"}) for n in range(items - 1)}
+    assert {found for found in sets if len(found) == 2} == pairs_of_neighbours | runs[1]
+    assert sum(sets.values()) == 2 * 7 * (items - 2)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_search_ends_soon_after_there_are_too_many(threads: int) -> None:
     baskets = [set("abcdefgh")] * 2

@@ -40,11 +40,26 @@ UNLIMITED = 1 << 40
 Sets = dict[tuple[Any, ...], int]
 
 
+KEPT_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000000",
+    "MALLOC_TOP_PAD_": "1000000000",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+"""The environment of a process that keeps what memory it was given once. A machine may take freed memory back at once,
+and more slowly give it anew, from some size on: what it does then is measured rather than what the process does."""
+
+
 @contextmanager
-def open_session() -> Iterator[SparkSession]:
+def open_session(*, keeps_memory: bool = False) -> Iterator[SparkSession]:
     """Open the Spark session that all cases share, or join it."""
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 2g pyspark-shell")
     session = build_session("kinfolk-bench-rules", SparkSettings(master=f"local[{THREADS}]"))
+    if keeps_memory:
+        # Workers of another environment are others.
+        session.sparkContext.environment.update(KEPT_MEMORY)
     try:
         yield session
     finally:

@@ -30,11 +30,15 @@ LISTS = "items"
 _MOST_POSITIONS = 1 << 32
 _NARROW = 1 << 16
 """Whole numbers that lie so near each other are told apart without a look at them."""
+_MOST_NARROW = (1 << 15) - 1
+"""Items whose ranks, and the one beyond them all, take 16 bits."""
 _BLOCK = 1 << 16
 """Baskets that are put in order at a time."""
 
 Integers = NDArray[np.int64]
 Codes = NDArray[np.int32]
+Ranks = NDArray[np.int16 | np.int32]
+"""Ranks of entries, as narrow as they may be: to read and write so much memory takes longer than the work on it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Baskets:
     None where there are no such. `parent_R` is the rank of the category right above each item, -1 for none.
     """
 
-    rank_E: Codes
+    rank_E: Ranks
     spans: tuple[tuple[int, int], ...]
     count_R: Integers
     item_ids: pa.Array
@@ -66,7 +70,7 @@ class Entries(NamedTuple):
     That is for rank r `position_E[first_R[r]:first_R[r + 1]]`.
     """
 
-    rank_E: Codes
+    rank_E: Ranks
     position_E: NDArray[np.uint32]
     first_R: Integers
 
@@ -78,7 +82,7 @@ class _Part(NamedTuple):
     """
 
     code_E: Codes
-    start_B: Integers
+    start_B: Integers | Codes
     ids: pa.Array
 
 
@@ -160,7 +164,7 @@ def _read_lists(lists: Any) -> _Part:
     if lists.null_count:
         lists = lists.drop_null()
     code_E, ids = _tell_apart(lists.values)
-    return _Part(code_E, _fixed(lists.offsets.to_numpy().astype(np.int64)), ids)
+    return _Part(code_E, _fixed(lists.offsets.to_numpy()), ids)
 
 
 def _group_lines(basket_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> _Part:
@@ -279,9 +283,10 @@ def _order_span(entries: Entries, span: tuple[int, int], next_R: Integers) -> No
         start = end
 
 
-def _pack(counted: _Counted, rank_I: Codes, ranks: int, pool: Any) -> tuple[Codes, tuple[tuple[int, int], ...]]:
+def _pack(counted: _Counted, rank_I: Codes, ranks: int, pool: Any) -> tuple[Ranks, tuple[tuple[int, int], ...]]:
     """Write the ranks of all baskets."""
-    rank_I = np.where(rank_I >= 0, rank_I, np.int32(ranks))
+    kind: type[np.int16 | np.int32] = np.int16 if ranks <= _MOST_NARROW else np.int32
+    rank_I = np.where(rank_I >= 0, rank_I, ranks).astype(kind)
     rank_PI = [_fixed(rank_I[item_I]) for item_I in counted.item_PI]
     # As much room as all entries of a thread may take; what is never written takes no memory.
     room_T = [sum(map(_room, parts)) for parts in counted.stretches]
@@ -291,7 +296,7 @@ def _pack(counted: _Counted, rank_I: Codes, ranks: int, pool: Any) -> tuple[Code
             f"{size:,} entries of baskets are more than the {_MOST_POSITIONS:,} that one task can number; mine fewer "
             "at a time, such as those of a window (association.window_days)"
         )
-    rank_E = np.empty(size, np.int32)
+    rank_E: Ranks = np.empty(size, kind)
 
     def write(thread: int) -> tuple[int, int]:
         last_R = np.full(ranks + 1, -1)
@@ -330,7 +335,7 @@ def _group(basket_E: Codes, code_E: Codes, next_B: Integers, grouped_E: Codes) -
 
 
 @kernel
-def _count(code_E: Codes, start_B: Integers, last_I: Integers, count_I: Integers) -> None:
+def _count(code_E: Codes, start_B: Integers | Codes, last_I: Integers, count_I: Integers) -> None:
     """Count the baskets of each item; `last_I` is the last basket that held it, -1 at first."""
     for basket in range(len(start_B) - 1):
         for e in range(start_B[basket], start_B[basket + 1]):
@@ -342,7 +347,7 @@ def _count(code_E: Codes, start_B: Integers, last_I: Integers, count_I: Integers
 
 @kernel
 def _write_rows(
-    code_E: Codes, start_B: Integers, rank_I: Codes, last_R: Integers, rank_E: Codes, position: Whole
+    code_E: Codes, start_B: Integers | Codes, rank_I: Ranks, last_R: Integers, rank_E: Ranks, position: Whole
 ) -> Whole:
     """Write the ranks of baskets as they come, without repeats; returns where the last one ends.
 
@@ -366,14 +371,14 @@ def _write_rows(
 
 
 @kernel
-def _tally_ranks(rank_E: Codes, start: Whole, stop: Whole, count_R: Integers) -> None:
+def _tally_ranks(rank_E: Ranks, start: Whole, stop: Whole, count_R: Integers) -> None:
     for e in range(start, stop):
         if rank_E[e] >= 0:
             count_R[rank_E[e]] += 1
 
 
 @kernel
-def _find_rows(rank_E: Codes, start: Whole, stop: Whole, work: _Work) -> Whole:
+def _find_rows(rank_E: Ranks, start: Whole, stop: Whole, work: _Work) -> Whole:
     """Note where the rows of the next block begin, and how many hold each rank; returns where the block ends."""
     rows, e = 0, start
     while e < stop and rows < len(work.start_B):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.association.baskets import Baskets, Codes, Integers
+from kinfolk.association.baskets import Baskets, Codes, Integers, Ranks
 from kinfolk.association.pairs import Pairs
 from kinfolk.kernels.bits import LANES, OCTET, count_bits, gather_bits, trailing_zeros
 from kinfolk.kernels.compiling import Whole, kernel
@@ -149,7 +149,7 @@ def _tally(baskets: Baskets, span: tuple[int, int]) -> Integers:
 
 
 @kernel
-def _count_ranks(rank_E: Codes, start: Whole, stop: Whole, count_R: Integers) -> None:
+def _count_ranks(rank_E: Ranks, start: Whole, stop: Whole, count_R: Integers) -> None:
     for e in range(start, stop):
         count_R[rank_E[e] + 1] += 1
 
@@ -178,7 +178,7 @@ def _choose_members(pairs: Pairs, members: Members, local_R: Codes, share: Whole
 
 @kernel
 def _fill(
-    rank_E: Codes,
+    rank_E: Ranks,
     span: tuple[Whole, Whole],
     stretch: _Stretch,
     sought: _Sought,
@@ -202,7 +202,7 @@ def _fill(
 
 
 @kernel
-def _set_rows(rank_E: Codes, start: Whole, stop: Whole, stretch: _Stretch) -> tuple[Whole, Whole]:
+def _set_rows(rank_E: Ranks, start: Whole, stop: Whole, stretch: _Stretch) -> tuple[Whole, Whole]:
     """Set the bits of as many baskets as a stretch has room for; returns where they end, and how many they are."""
     row_of, words, bit_W, _ = stretch
     bit_W[:] = np.uint64(0)

@@ -43,7 +43,7 @@ _SHARES_A_THREAD = 8
 """Shares of the classes: several a thread, so that none waits long for the last."""
 
 _NONE_BARRED = np.empty((0, 2), np.int32)
-_NO_ENTRIES = Entries(np.empty(0, np.int32), np.empty(0, np.uint32), np.zeros(1, np.int64))
+_NO_ENTRIES = Entries(np.empty(0, np.int16), np.empty(0, np.uint32), np.zeros(1, np.int64))
 
 
 class _Scratch(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfolk.association.baskets import Baskets, Codes, Entries, Integers
+from kinfolk.association.baskets import Baskets, Codes, Entries, Integers, Ranks
 from kinfolk.association.tree import Limits, Tree, cut_tree, join_trees, lengthen_tree, make_tree
 from kinfolk.kernels.bits import prefetch
 from kinfolk.kernels.compiling import Whole, kernel
@@ -104,7 +104,7 @@ def bar_pairs(tree: Tree, pairs: Pairs, barred_N2: Codes) -> tuple[Tree, Pairs]:
 
 
 @kernel
-def _tally_pairs(rank_E: Codes, start: Whole, stop: Whole, count_RR: NDArray[np.uint16], most: Whole) -> Whole:
+def _tally_pairs(rank_E: Ranks, start: Whole, stop: Whole, count_RR: NDArray[np.uint16], most: Whole) -> Whole:
     """Count each pair of at most so many baskets once, as its items come; returns where the last basket ends."""
     e, first, baskets = start, start, 0
     while e < stop and baskets < most:
