@@ -135,3 +135,16 @@ def test_a_column_that_a_file_lacks_is_null_and_another_spelling_is_refused(spar
 def tell(rows: pa.Table) -> tuple[pa.Schema, list[str]]:
     """Rows as texts, in order."""
     return rows.schema.remove_metadata(), sorted(map(str, rows.to_pylist()))
+
+
+def test_reads_with_all_its_threads_where_arrow_was_given_one(spark: SparkSession, folder: Path) -> None:
+    """As Spark gives its workers: with a single thread for all decoding, more readers were no faster."""
+    scans, before = find_scans(spark.read.parquet(str(folder)).drop("day")), pa.cpu_count()
+    assert scans is not None
+    try:
+        for given, threads, used in [(1, 3, 3), (3, 1, 3)]:
+            pa.set_cpu_count(given)
+            assert scans.read(threads=threads).num_rows == ITEMS.num_rows
+            assert pa.cpu_count() == used
+    finally:
+        pa.set_cpu_count(before)

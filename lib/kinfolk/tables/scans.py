@@ -75,6 +75,8 @@ class Scans:
 
     def read(self, *, threads: int) -> pa.Table:
         """All rows. Raises DataError where a file spells a column in another case than the frame."""
+        # Arrow decodes in threads of its own, of which Spark allows a worker one.
+        pa.set_cpu_count(max(threads, pa.cpu_count()))
         with ThreadPoolExecutor(threads) as pool:
             files = [_File(scan, file) for scan in self.parts for file in scan.files]
             groups = [group for split in pool.map(_split, files) for group in split]
