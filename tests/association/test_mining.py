@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.ml.fpm import FPGrowth
 from pyspark.sql import functions as F
+from scipy.stats import binomtest
 
 from kinfolk.association.mining import MiningResult, mine_baskets, update_baskets
 from kinfolk.association.oracle import find_itemsets, find_rules
@@ -111,6 +112,21 @@ def test_the_planted_rule_is_found_with_its_numbers_and_names(
     assert (rule["conviction"], rule["improvement"]) == (None, 0.0)
     assert rules['["i9"]']["improvement"] == 0.95
     assert (rule["antecedent_names"], rule["consequent_names"]) == (["I8", "I9"], ["I7"])
+
+
+def test_rules_say_between_what_their_confidence_and_lift_lie(
+    shopping: DataFrame, mine: Callable[..., MiningResult]
+) -> None:
+    rules = mine(shopping, min_support=0.02, min_confidence=0.1).rules.collect()
+    assert len(rules) > 100
+    for rule in rules:
+        trials = binomtest(rule["basket_count"], rule["antecedent_count"])
+        expected = trials.proportion_ci(confidence_level=0.95, method="wilson")
+        assert (rule["confidence_low"], rule["confidence_high"]) == pytest.approx(expected, abs=1e-12)
+        assert 0 < rule["lift_low"] <= rule["lift"] <= rule["lift_high"]
+    sure = [{*rule["antecedent"], *rule["consequent"]} for rule in rules if rule["lift_low"] > 2]
+    assert {"i7", "i8"} in sure
+    assert all(items & {"i7", "i8", "i9"} for items in sure), "what was planted, and nothing else"
 
 
 def test_frames_have_the_content_of_their_tables(shopping: DataFrame, mine: Callable[..., MiningResult]) -> None:

@@ -19,11 +19,13 @@ from kinfolk.association.evidence import Evidence
 from kinfolk.association.lattice import CLOSED, GENERATOR, MAXIMAL, Lattice
 from kinfolk.association.measures import measure
 from kinfolk.association.selection import ChosenRules
+from kinfolk.association.significance import confidence_interval, lift_interval
 from kinfolk.kernels.compiling import kernel
 
 MEASURES = ("support", "confidence", "lift", "leverage", "conviction")
 """The measures that stand in the table of rules; all others are functions of the counts beside them."""
 
+_INTERVALS = ("confidence_low", "confidence_high", "lift_low", "lift_high")
 _JUDGEMENTS = ("improvement", "p_value", "false_discovery_rate")
 SETS_AT_A_TIME = 1 << 16
 _NAMES = pa.list_(pa.dictionary(pa.int32(), pa.string()))
@@ -43,7 +45,7 @@ def rule_schema(ids: pa.DataType) -> pa.Schema:
         [
             *((f"{side}_id", pa.string()) for side in ("antecedent", "consequent")),
             *counts,
-            *((name, pa.float64()) for name in (*MEASURES, *_JUDGEMENTS)),
+            *((name, pa.float64()) for name in (*MEASURES, *_INTERVALS, *_JUDGEMENTS)),
             *EVIDENCE.items(),
             *((side, _list_of(ids)) for side in ("antecedent", "consequent")),
             *((f"{side}_names", _NAMES) for side in ("antecedent", "consequent")),
@@ -126,17 +128,18 @@ class Labels:
             )
 
     def describe_rules(self, some: ChosenRules, evidence: Evidence) -> pa.Table:
-        """Rules with their counts, measures and evidence; a measure without a value is null."""
+        """Rules with their counts, measures, intervals and evidence; a measure without a value is null."""
         sides = some.rules.antecedent_Q, some.rules.consequent_Q
         (left_items, left_names), (right_items, right_names) = map(self._sets.list_items, sides)
         measures = [measure(name, some.counts) for name in MEASURES]
+        intervals = *confidence_interval(some.counts), *lift_interval(some.counts)
         return pa.table(
             [
                 *(self._sets.set_ids.take(pa.array(side)) for side in sides),
                 *(pa.array(values.astype(np.int64)) for values in some.counts),
                 *(
                     pa.array(values, from_pandas=True)
-                    for values in (*measures, some.improvement_Q, some.p_Q, some.rate_Q)
+                    for values in (*measures, *intervals, some.improvement_Q, some.p_Q, some.rate_Q)
                 ),
                 *evidence.describe(some.rules, self._lattice),
                 left_items,

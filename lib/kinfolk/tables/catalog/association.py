@@ -47,6 +47,11 @@ ASSOCIATION_RULES = Table(
             "(1 - consequent's support) / (1 - confidence); null where confidence is 1",
             nullable=True,
         ),
+        *(
+            Column(f"{name}_{end}", "double", f"{which} end of the interval that holds the true {name} 95 times in 100")
+            for name in ("confidence", "lift")
+            for end, which in (("low", "lower"), ("high", "upper"))
+        ),
         Column(
             "improvement",
             "double",
