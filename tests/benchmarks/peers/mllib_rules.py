@@ -6,9 +6,10 @@ import os
 
 from serving import serve
 
-# A heap that was never touched would cost the first long run dear.
+# A heap that was never touched would cost the first long run dear. Trees of large baskets are deep, and are written by
+# a method that calls itself for each level: on threads of the usual size it ends with an overflow of the stack.
 os.environ["PYSPARK_SUBMIT_ARGS"] = (
-    "--driver-memory 12g --conf spark.driver.extraJavaOptions=-XX:+AlwaysPreTouch pyspark-shell"
+    "--driver-memory 12g --conf 'spark.driver.extraJavaOptions=-XX:+AlwaysPreTouch -Xss256m' pyspark-shell"
 )
 
 from pyspark.ml.fpm import FPGrowth
