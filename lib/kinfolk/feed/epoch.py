@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -357,8 +357,7 @@ def _take(columns: Columns, rows: Integers) -> Columns:
     return {name: take_rows(column, rows) for name, column in columns.items()}
 
 
-@dataclass(frozen=True)
-class _Task:
+class _Task(NamedTuple):
     """Something to do with one row group."""
 
     row_group: int

@@ -85,7 +85,7 @@ class FeedPlan:
 
     def to_json(self) -> str:
         """Write the plan for `from_json`."""
-        rows_of = {"files": self.files, "row_groups": self.row_groups, "conditions": self.conditions}
+        rows_of = {"row_groups": self.row_groups, "conditions": self.conditions}
         values = {**vars(self), **{name: [list(vars(row).values()) for row in rows] for name, rows in rows_of.items()}}
         return json.dumps(values)
 
@@ -227,7 +227,6 @@ def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
     be read or holds other rows than the log says, and where there is no row at all.
     """
     schema = read_schema(snapshot.schema_json)
-    _check_files(snapshot)
     alike = _find_small_files(snapshot)
     sampled = alike[:: max(1, len(alike) // _SAMPLED_FOOTERS)]
     wanted = sorted({*range(len(snapshot.files))} - set(alike) | set(sampled))
@@ -235,7 +234,10 @@ def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
     # Far away, each footer is a round trip to wait for; here, more threads cost more than they bring.
     is_here = isinstance(filesystem, pafs.LocalFileSystem)
     with ThreadPoolExecutor(_FOOTER_THREADS_HERE if is_here else _FOOTER_THREADS_AFAR) as threads:
+        checked = threads.submit(_check_files, snapshot)
         read = threads.map(lambda place: _read_footer(filesystem, root, snapshot.files[place]), wanted)
+        # What a missing file means is said before what its missing footer does.
+        checked.result()
         footers = dict(zip(wanted, read, strict=True))
     with closing(TableFiles(snapshot.root, snapshot.schema_json, snapshot.files)) as files:
         described = [

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -20,8 +21,7 @@ from kinfolk.tables.storage import open_filesystem
 _MOST_KNOWN = 64
 
 
-@dataclass(frozen=True)
-class DataFile:
+class DataFile(NamedTuple):
     """An active file: its path below the table's root, its rows where the log counts them, its bytes on disk.
 
     `partition` has the values of the table's partition columns.
