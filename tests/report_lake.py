@@ -45,6 +45,8 @@ SOURCES = ("left", "right")
 # Both 5 long; their product is 8 + 8 + 2 - 2.
 EMBEDDINGS = {"left": [2.0, 4.0, 1.0, 2.0], "right": [4.0, 2.0, 2.0, -1.0]}
 COSINE = 16 / 25
+INTERVALS = {"confidence_low": 0.0, "confidence_high": 1.0, "lift_low": 0.5, "lift_high": 9.5}
+"""Columns of rules that the report does not show."""
 
 Row = dict[str, Any]
 
@@ -201,7 +203,7 @@ def _rule(rule: tuple[list[str], list[str], int, float, float | None], names: di
         "antecedent_id": json.dumps(antecedent), "consequent_id": json.dumps(consequent), "basket_count": count,
         "antecedent_count": round(count / confidence), "consequent_count": count, "baskets": 3,
         "support": count / 3, "confidence": confidence, "lift": 1 + confidence / 10, "leverage": 0.0123456,
-        "conviction": conviction, "antecedent": antecedent, "consequent": consequent,
+        "conviction": conviction, **INTERVALS, "antecedent": antecedent, "consequent": consequent,
         "antecedent_names": [names[i] for i in antecedent], "consequent_names": [names[i] for i in consequent],
     }  # fmt: skip
 

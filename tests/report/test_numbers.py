@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from report_lake import HOSTILE, SOURCES, SUBJECTS, WHEN, pin, put, put_events
+from report_lake import HOSTILE, INTERVALS, SOURCES, SUBJECTS, WHEN, pin, put, put_events
 
 from kinfolk.report.numbers import (
     count_files,
@@ -229,7 +229,7 @@ def test_rules_come_strongest_first(lake: str) -> None:
     dice = random.Random(0)
     rules = [
         {"antecedent_id": f'["a{n}"]', "consequent_id": '["b"]', "basket_count": n, "support": 0.1, "confidence": 0.5,
-         "antecedent_count": 2 * n, "consequent_count": 50, "baskets": 400,
+         "antecedent_count": 2 * n, "consequent_count": 50, "baskets": 400, **INTERVALS,
          "lift": dice.uniform(1, 9), "leverage": 0.0, "conviction": None, "antecedent": [f"a{n}"], "consequent": ["b"],
          "antecedent_names": [f"A{n}"], "consequent_names": ["B"]}
         for n in range(40)
@@ -270,7 +270,7 @@ def test_segments_tell_their_strongest_rule(lake: str) -> None:
     put(lake, SEGMENT_RULES, [
         {"segment": segment, "antecedent_id": f'["{item}"]', "consequent_id": '["z"]', "basket_count": 9,
          "support": 0.1, "confidence": 0.5, "antecedent_count": 18, "consequent_count": 50, "baskets": baskets,
-         "lift": lift, "leverage": 0.0, "conviction": None, "antecedent": [item], "consequent": ["z"],
+         **INTERVALS, "lift": lift, "leverage": 0.0, "conviction": None, "antecedent": [item], "consequent": ["z"],
          "antecedent_names": [item.upper()], "consequent_names": ["Z"]}
         for segment, baskets, lift, item in rules
     ])  # fmt: skip
