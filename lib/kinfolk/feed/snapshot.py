@@ -234,7 +234,7 @@ def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
     # Far away, each footer is a round trip to wait for; here, more threads cost more than they bring.
     is_here = isinstance(filesystem, pafs.LocalFileSystem)
     with ThreadPoolExecutor(_FOOTER_THREADS_HERE if is_here else _FOOTER_THREADS_AFAR) as threads:
-        checked = threads.submit(_check_files, snapshot)
+        checked = threads.submit(_check_files, filesystem, root, snapshot)
         read = threads.map(lambda place: _read_footer(filesystem, root, snapshot.files[place]), wanted)
         # What a missing file means is said before what its missing footer does.
         checked.result()
@@ -264,9 +264,8 @@ def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
     )
 
 
-def _check_files(snapshot: PinnedFiles) -> None:
+def _check_files(filesystem: pafs.FileSystem, root: str, snapshot: PinnedFiles) -> None:
     """Raise NotFoundError where a file is gone."""
-    filesystem, root = open_filesystem(snapshot.root)
     for found in filesystem.get_file_info([f"{root}/{file.path}" for file in snapshot.files]):
         if found.type != pafs.FileType.File:
             raise NotFoundError(
