@@ -24,6 +24,7 @@ SHAPE = EncoderShape(8, (4, 8), 20, "none", 6, 5)
 class Batch:
     columns: dict[str, Column]
     is_row_B: torch.Tensor
+    rows: int
 
 
 @dataclass
@@ -65,6 +66,7 @@ def make_batch(rows: int, *, seed: int) -> Batch:
             "text_tokens": Ragged(tokens, offsets, lengths > 0),
         },
         torch.arange(rows) < rows - 1,
+        rows - 1,
     )
 
 
@@ -73,7 +75,9 @@ def share(batch: Batch, rank: int, size: int) -> Batch:
     rows = len(batch.is_row_B) // size
     part = slice(rank * rows, (rank + 1) * rows)
     places = np.arange(part.start, part.stop)
-    return Batch({name: take_rows(column, places) for name, column in batch.columns.items()}, batch.is_row_B[part])
+    columns = {name: take_rows(column, places) for name, column in batch.columns.items()}
+    is_row_B = batch.is_row_B[part]
+    return Batch(columns, is_row_B, int(is_row_B.sum()))
 
 
 def tiny_settings(**changes: Any) -> LearningSettings:

@@ -53,6 +53,7 @@ class Ragged:
 
 
 Column = Dense | Ragged
+Columns = dict[str, Column]
 Reader = Callable[[pa.Array | pa.ChunkedArray], Column]
 """Makes tensors of one column; `functools.partial` gives it what it needs besides the values."""
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinfolk.errors import DataError
+from kinfolk.feed.order import Shard
 from kinfolk.feed.windows import Arena, Arenas, take_rows
 from kinfolk.tensors import Dense, Ragged, numbers, ragged
 
@@ -27,6 +28,7 @@ def rows_of(columns: dict[str, Dense | Ragged]) -> list[list[int] | None]:
     length, lists = columns["length"], columns["list"]
     assert isinstance(length, Dense)
     assert isinstance(lists, Ragged)
+    assert lists.offsets_B1.dtype is torch.int64
     ends = lists.offsets_B1.tolist()
     found = [
         lists.values_T[start:stop].tolist() if is_present else None
@@ -39,13 +41,13 @@ def rows_of(columns: dict[str, Dense | Ragged]) -> list[list[int] | None]:
 
 def fill(arena: Arena, placed: dict[int, list[int] | None], *, steps: int, size: int) -> list[list[int] | None]:
     """Fill a window and read it to its end."""
-    arena.begin(steps, size, first_step=0, rows=len(placed))
+    arena.begin(steps, Shard(0, 1, size), first_step=0, rows=len(placed))
     slots = list(placed)
     for part in (slots[::2], slots[1::2]):
         if part or not slots:
             arena.put(np.array(part, dtype=np.int64), columns_of([placed[slot] for slot in part] or [[1]][:0]))
     assert arena.is_complete
-    return [row for columns, _ in arena.take_batches() for row in rows_of(columns)]
+    return [row for batch in arena.take_batches() for row in rows_of(batch.columns)]
 
 
 @given(LISTS, LISTS, st.randoms(use_true_random=False))
@@ -59,7 +61,7 @@ def test_rows_stand_where_they_are_put_and_empty_places_are_empty(first, second,
 
 def test_what_a_broken_off_window_left_is_forgotten():
     arena = Arena(4, is_pinned=False)
-    arena.begin(2, 2, first_step=0, rows=4)
+    arena.begin(2, Shard(0, 1, 2), first_step=0, rows=4)
     arena.put(np.array([0, 3]), columns_of([[1, 2], [3]]))
     arena.abandon()
     assert fill(arena, {1: [7]}, steps=2, size=2) == [None, [7], None, None]
@@ -67,7 +69,7 @@ def test_what_a_broken_off_window_left_is_forgotten():
 
 def test_two_rows_for_one_place_are_refused():
     arena = Arena(4, is_pinned=False)
-    arena.begin(2, 2, first_step=0, rows=4)
+    arena.begin(2, Shard(0, 1, 2), first_step=0, rows=4)
     arena.put(np.array([0, 3]), columns_of([[1, 2], [3]]))
     with pytest.raises(DataError, match="taken"):
         arena.put(np.array([3]), columns_of([[3]]))
@@ -77,15 +79,15 @@ def test_memory_is_used_again_when_the_last_tensor_is_gone():
     arenas = Arenas(is_pinned=False)
     arena = arenas.take(4, at_once=False)
     assert arena is not None
-    arena.begin(1, 4, first_step=0, rows=1)
+    arena.begin(1, Shard(0, 1, 4), first_step=0, rows=1)
     arena.put(np.array([2]), columns_of([[5, 6]]))
-    kept = [columns["length"].values_B[1:] for columns, _ in arena.take_batches()]
+    kept = [batch.columns["length"].values_B[1:] for batch in arena.take_batches()]
     gc.collect()
     assert not arena.is_free
     other = arenas.take(4, at_once=False)
     assert other is not None
     assert other is not arena
-    other.begin(1, 4, first_step=0, rows=1)
+    other.begin(1, Shard(0, 1, 4), first_step=0, rows=1)
     assert arenas.take(4, at_once=False) is None
     assert kept[0].tolist() == [0, 2, 0]
     kept.clear()
@@ -97,7 +99,7 @@ def test_what_the_caller_keeps_is_not_waited_for():
     for _ in range(3):
         arena = arenas.take(4, at_once=True)
         assert arena is not None
-        arena.begin(1, 4, first_step=0, rows=4)
+        arena.begin(1, Shard(0, 1, 4), first_step=0, rows=4)
         assert arenas.take(4, at_once=True) is not arena
 
 
@@ -115,7 +117,7 @@ def test_bfloat16_is_carried():
     assert taken.values_B.dtype is torch.bfloat16
     assert taken.values_B.tolist() == [[4, 5], [0, 1]]
     arena = Arena(2, is_pinned=False)
-    arena.begin(1, 2, first_step=0, rows=2)
+    arena.begin(1, Shard(0, 1, 2), first_step=0, rows=2)
     arena.put(np.array([1, 0]), {"x": taken})
-    ((columns, _),) = arena.take_batches()
-    assert columns["x"].values_B.tolist() == [[0, 1], [4, 5]]
+    (batch,) = arena.take_batches()
+    assert batch.columns["x"].values_B.tolist() == [[0, 1], [4, 5]]

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from kinfolk.feed.windows import Columns
-from kinfolk.tensors import Column, Dense, Ragged, hash_integers
+from kinfolk.feed.order import Shard
+from kinfolk.tensors import Column, Columns, Dense, Ragged, hash_integers
+
+ID = "(id)"
+"""The column with the codes of ids; Delta allows no parentheses in names, so no table has one."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,23 @@ class Batch:
     """One step's rows of one rank: always `Shard.batch_size` of them.
 
     `is_row_B` is False in padded rows: those of an epoch's last step, and one a step on some ranks where the number of
-    ranks does not divide the global batch; every column has zeros there, and is not present. `digest` is a number of 64
-    bits that stands for the ids of the rows and their places in the global batch: those of all ranks, added up modulo
-    2^64, are the same on any number of ranks. It is 0 where no column with ids was named.
+    ranks does not divide the global batch; every column has zeros there, and is not present. `rows` counts those that
+    are not padded. `digest` is a number of 64 bits that stands for the ids of the rows and their places in the global
+    batch: those of all ranks, added up modulo 2^64, are the same on any number of ranks. It is 0 where no column with
+    ids was named.
     """
 
     columns: Columns
     is_row_B: torch.Tensor
+    rows: int
     digest: int = 0
+
+
+def make_batch(columns: Columns, is_row_B: torch.Tensor, shard: Shard) -> Batch:
+    """A shard's batch of these columns without the codes of ids, which its digest stands for."""
+    ids = columns.pop(ID, None)
+    digest = digest_rows(ids.values_B, is_row_B, shard.first) if isinstance(ids, Dense) else 0
+    return Batch(columns, is_row_B, int(np.count_nonzero(is_row_B.numpy())), digest)
 
 
 @dataclass
@@ -43,6 +55,12 @@ class EpochNumbers:
     bytes: int = 0
     wait_seconds: float = 0.0
     digests: list[int] = field(default_factory=list)
+
+    def count(self, batch: Batch) -> None:
+        """Add a batch that is handed out."""
+        self.rows += batch.rows
+        self.batches += 1
+        self.digests.append(batch.digest)
 
 
 def digest_rows(codes_B: torch.Tensor, is_row_B: torch.Tensor, first_place: int) -> int:
@@ -87,7 +105,7 @@ def _receive(on_its_way: tuple[Batch, Batch, torch.Event], device: torch.device)
 
 def _map_tensors(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
     columns = {name: _map_column(column, change) for name, column in batch.columns.items()}
-    return Batch(columns, change(batch.is_row_B), batch.digest)
+    return Batch(columns, change(batch.is_row_B), batch.rows, batch.digest)
 
 
 def _map_column(column: Column, change: Callable[[torch.Tensor], torch.Tensor]) -> Column:

@@ -20,10 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from kinfolk.errors import DataError
-from kinfolk.feed.batches import Batch, EpochNumbers, digest_rows
+from kinfolk.feed.batches import ID, Batch, EpochNumbers
 from kinfolk.feed.order import (
     Integers,
     Piece,
@@ -40,13 +39,13 @@ from kinfolk.feed.order import (
     sort_places,
 )
 from kinfolk.feed.reading import Reading, Task
-from kinfolk.feed.recipe import ID, Recipe, Transform
+from kinfolk.feed.recipe import Recipe, Transform
 from kinfolk.feed.row_groups import RowGroupReader
 from kinfolk.feed.sampling import Sampling, Together, read_values, sample_rows
 from kinfolk.feed.snapshot import FeedPlan
-from kinfolk.feed.windows import Arena, Arenas, Columns, take_rows
+from kinfolk.feed.windows import Arena, Arenas, take_rows
 from kinfolk.settings import FeedSettings
-from kinfolk.tensors import Dense, hash_integers
+from kinfolk.tensors import Columns, hash_integers
 
 _NOTHING = np.zeros(0, dtype=np.int64)
 
@@ -122,9 +121,10 @@ class Epoch:
                     self._closed.popleft().open(at_once=True)
                 self._read_ahead(following)
                 reading.wait_until(run.is_full)
-                for columns, is_row_B in run.take_batches():
-                    yield self._batch(columns, is_row_B)
-                    del columns, is_row_B
+                for batch in run.take_batches():
+                    self.numbers.count(batch)
+                    yield batch
+                    del batch
                     self._read_ahead(following)
                 run.close()
             reading.finish()
@@ -168,15 +168,6 @@ class Epoch:
         self.is_stopped = True
         for run in self.runs:
             run.wake()
-
-    def _batch(self, columns: Columns, is_row_B: torch.Tensor) -> Batch:
-        numbers = self.numbers
-        ids = columns.pop(ID, None)
-        digest = digest_rows(ids.values_B, is_row_B, self.feeding.shard.first) if isinstance(ids, Dense) else 0
-        numbers.rows += int(np.count_nonzero(is_row_B.numpy()))
-        numbers.batches += 1
-        numbers.digests.append(digest)
-        return Batch(columns, is_row_B, digest)
 
     def read(self, row_group: int, names: Sequence[str]) -> pa.Table:
         """Read columns of a row group, and count them."""
@@ -262,12 +253,12 @@ class WindowRun:
 
     def open(self, *, at_once: bool) -> bool:
         """Let the workers fill the window; False where there is no memory for it yet."""
-        feeding, size = self._epoch.feeding, self._epoch.feeding.shard.batch_size
+        feeding = self._epoch.feeding
         arena = feeding.arenas.take(self._epoch.capacity, at_once=at_once)
         if arena is None:
             return False
         rows = sum(len(rows) for rows, _ in self._wanted)
-        arena.begin(self.window.steps, size, first_step=self._first_step, rows=rows)
+        arena.begin(self.window.steps, feeding.shard, first_step=self._first_step, rows=rows)
         self._arena = arena
         self._opened.set()
         return True
@@ -335,10 +326,10 @@ class WindowRun:
         if columns is not None and is_wanted and self._arena:
             self._arena.put(slots, columns)
 
-    def take_batches(self) -> Iterator[tuple[Columns, torch.Tensor]]:
+    def take_batches(self) -> Iterator[Batch]:
         """The batches of a full window."""
         assert self._arena, "a full window has memory"
-        yield from self._arena.take_batches()
+        return self._arena.take_batches()
 
     def wake(self) -> None:
         """Let waiting workers see that reading has stopped."""

@@ -6,20 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kinfolk.errors import DataError
+from kinfolk.feed.batches import ID
 from kinfolk.feed.order import Integers
 from kinfolk.feed.sampling import Sampling
 from kinfolk.feed.snapshot import FeedPlan
-from kinfolk.feed.windows import Columns
-from kinfolk.tensors import Reader, codes
+from kinfolk.tensors import Columns, Reader, codes
 
 Transform = Callable[[Columns, Integers], Columns]
 """Changes rows, each by itself: given columns and a seed for each row [B], returns columns with as many rows.
 
 It runs in worker threads, on rows of one row group. A row's seed depends on the feed's seed, the epoch and the row.
 """
-
-ID = "(id)"
-"""The column with the codes of ids; Delta allows no parentheses in names, so no table has one."""
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,19 @@ import math
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from kinfolk.errors import DataError
-from kinfolk.feed.order import Integers
-from kinfolk.tensors import Column, Dense, Ragged
+from kinfolk.feed.batches import Batch, make_batch
+from kinfolk.feed.order import Integers, Shard
+from kinfolk.tensors import Column, Columns, Dense, Ragged
 
-Columns = dict[str, Column]
 Array = np.ndarray[Any, Any]
 
 
@@ -33,19 +34,29 @@ def take_rows(column: Column, rows: Integers) -> Column:
     if isinstance(column, Dense):
         taken = torch.from_numpy(_bits(column.values_B).take(rows, axis=0))
         return Dense(taken.view(column.values_B.dtype), is_present_B)
-    lengths = column.offsets_B1.diff().numpy()[rows]
-    values_T, offsets_B1 = _gather(column.values_T.numpy(), column.offsets_B1.numpy()[:-1][rows], lengths)
-    return Ragged(values_T, offsets_B1, is_present_B)
+    values_T, offsets_B1 = _take_lists([column], rows)
+    return Ragged(values_T, torch.from_numpy(offsets_B1), is_present_B)
 
 
-def _gather(values: Array, starts: Integers, lengths: Integers) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lists of values, one after the other, and their offsets."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    # Half as many bytes to move, where they suffice.
-    kind = np.int32 if len(values) < 1 << 31 and offsets[-1] < 1 << 31 else np.int64
-    places = np.repeat((starts - offsets[:-1]).astype(kind), lengths)
-    places += np.arange(offsets[-1], dtype=kind)
-    return torch.from_numpy(values.take(places)), torch.from_numpy(offsets)
+def _take_lists(columns: Sequence[Ragged], rows: Integers) -> tuple[torch.Tensor, Integers]:
+    """Some lists of columns, one after the other, and their offsets; the number after the last list is an empty one.
+
+    Arrow takes them as strings of bytes: a copy a list, where indices of values would be a look-up each, and other
+    threads run meanwhile.
+    """
+    dtype = columns[0].values_T.dtype
+    starts = [column.offsets_B1.numpy()[:-1] for column in columns]
+    counts = np.array([len(column.values_T) for column in columns])
+    ends = np.cumsum(counts)
+    offsets = np.concatenate([*map(np.add, starts, ends - counts), ends[-1:], ends[-1:]]) * dtype.itemsize
+    values = np.concatenate([column.values_T.view(torch.uint8).numpy() for column in columns])
+    lists = pa.Array.from_buffers(
+        pa.large_binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(values)]
+    )
+    _, taken_offsets, taken_values = lists.take(pa.array(rows)).buffers()
+    taken_B1 = np.frombuffer(taken_offsets, np.int64, len(rows) + 1)
+    bytes_T = torch.from_numpy(np.frombuffer(taken_values, np.uint8, int(taken_B1[-1])))
+    return bytes_T.view(dtype), taken_B1 // dtype.itemsize
 
 
 def _bits(values: torch.Tensor) -> Array:
@@ -71,23 +82,19 @@ class _RaggedParts:
 
     def assemble(self, places: int, batch_size: int) -> list[Ragged]:
         """Put the lists in the order of their places, an empty one where there is no row, and cut them into batches."""
-        starts, lengths = np.zeros(places, dtype=np.int64), np.zeros(places, dtype=np.int64)
+        slots = np.concatenate([slots for slots, _ in self.parts])
         is_present = np.zeros(places, dtype=bool)
-        base = 0
-        for slots, part in self.parts:
-            starts[slots] = base + part.offsets_B1.numpy()[:-1]
-            lengths[slots] = part.offsets_B1.diff().numpy()
-            is_present[slots] = part.is_present_B.numpy()
-            base += len(part.values_T)
-        values = np.concatenate([part.values_T.numpy() for _, part in self.parts])
+        is_present[slots] = np.concatenate([part.is_present_B.numpy() for _, part in self.parts])
+        rows = np.full(places, len(slots))
+        rows[slots] = np.arange(len(slots))
+        values_T, offsets = _take_lists([part for _, part in self.parts], rows)
         self.parts.clear()
-        values_T, offsets = _gather(values, starts, lengths)
         all_present = torch.from_numpy(is_present)
         batches = []
         for start in range(0, places, batch_size):
             stop = start + batch_size
             first, last = int(offsets[start]), int(offsets[stop])
-            offsets_B1 = offsets[start : stop + 1] - first
+            offsets_B1 = torch.from_numpy(offsets[start : stop + 1] - first)
             batches.append(Ragged(values_T[first:last], offsets_B1, all_present[start:stop]))
         return batches
 
@@ -134,9 +141,9 @@ class Arena:
         self._ragged: dict[str, _RaggedParts] = {}
         self._is_filled = np.zeros(0, dtype=bool)
         self._missing = 0
-        self._batch_size = 1
+        self._shard = Shard(0, 1, 1)
         self._first_step = 0
-        self._batches: deque[tuple[Columns, torch.Tensor]] = deque()
+        self._batches: deque[Batch] = deque()
         self._lent: deque[weakref.ref[Array]] = deque()
         self._is_wanted = False
         self.is_complete = False
@@ -148,10 +155,10 @@ class Arena:
             self._lent.popleft()
         return not self._is_wanted and not self._lent
 
-    def begin(self, steps: int, batch_size: int, *, first_step: int, rows: int) -> None:
-        """Make ready for a window of so many steps, of which those before `first_step` are not wanted."""
-        self._batch_size, self._first_step = batch_size, first_step
-        self._is_filled = np.zeros(steps * batch_size, dtype=bool)
+    def begin(self, steps: int, shard: Shard, *, first_step: int, rows: int) -> None:
+        """Make ready for a shard's rows of so many steps, of which those before `first_step` are not wanted."""
+        self._shard, self._first_step = shard, first_step
+        self._is_filled = np.zeros(steps * shard.batch_size, dtype=bool)
         self._missing = rows
         self._is_wanted = True
         for parts in self._ragged.values():
@@ -197,7 +204,7 @@ class Arena:
 
     def _finish(self) -> None:
         """Make the batches, all at once and in a worker's thread: the trainer's has only to take them."""
-        size, places = self._batch_size, len(self._is_filled)
+        size, places = self._shard.batch_size, len(self._is_filled)
         empty = np.flatnonzero(~self._is_filled)
         is_present = {}
         for name, dense in self._dense.items():
@@ -210,7 +217,7 @@ class Arena:
             columns: Columns = {name: lists[step] for name, lists in ragged.items()}
             for name, dense in self._dense.items():
                 columns[name] = Dense(self._lend(dense, part), is_present[name][part])
-            self._batches.append((columns, is_row[part]))
+            self._batches.append(make_batch(columns, is_row[part], self._shard))
         self.is_complete = True
 
     def _lend(self, dense: _Dense, part: slice) -> torch.Tensor:
@@ -220,13 +227,13 @@ class Arena:
         tensor = torch.from_numpy(array)
         return tensor if tensor.dtype is dense.values.dtype else tensor.view(dense.values.dtype)
 
-    def take_batches(self) -> Iterator[tuple[Columns, torch.Tensor]]:
-        """The batches of a complete window, each once, and which of their rows are there."""
+    def take_batches(self) -> Iterator[Batch]:
+        """The batches of a complete window, each once."""
         while self._batches:
-            columns, is_row_B = self._batches.popleft()
+            batch = self._batches.popleft()
             self._is_wanted = bool(self._batches)
-            yield columns, is_row_B
-            del columns, is_row_B
+            yield batch
+            del batch
 
     def abandon(self) -> None:
         """Nobody wants the batches that are left."""

@@ -39,6 +39,10 @@ class Batch(Protocol):
     def is_row_B(self) -> Tensor:  # noqa: N802 - the shape is part of the name
         """False in padded rows."""
 
+    @property
+    def rows(self) -> int:
+        """Rows that are not padded."""
+
 
 class EpochNumbers(Protocol):
     """What a loader measured in the epoch begun last."""
@@ -166,7 +170,7 @@ def run_epoch(training: Training, loader: Loader, settings: LearningSettings, wo
     for step, batch in enumerate(loader.epoch(epoch, following=following)):
         rate = learning_rate(done + step, total, warm_up=warm_up, peak=settings.learning_rate)
         loss += take_step(training, batch, rate, settings, world=world, generator=generator)
-        rows += int(batch.is_row_B.sum())
+        rows += batch.rows
     numbers = loader.numbers
     sums = world.sum(torch.tensor([float(loss), rows, numbers.wait_seconds, numbers.bytes], dtype=torch.float64))
     mean_loss, all_rows, wait_seconds, all_bytes = sums.tolist()
