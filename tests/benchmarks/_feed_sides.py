@@ -187,7 +187,7 @@ def scan(plan: FeedPlan, *, is_mapped: bool) -> Epoch:
         group = plan.row_groups[place]
         path, footer = file_of(plan, group.file), footers[group.file]
         with pq.ParquetFile(path, metadata=footer, memory_map=is_mapped) as parquet:
-            rows = parquet.read_row_group(group.index, columns=list(ALL), use_threads=False)
+            rows = parquet.read_row_group(group.ordinal, columns=list(ALL), use_threads=False)
         return Epoch(rows.num_rows, pc.sum(rows.column("id")).as_py())
 
     order = np.random.default_rng(1).permutation(len(plan.row_groups)).tolist()

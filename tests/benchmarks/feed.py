@@ -136,7 +136,7 @@ def against_torch(bench: Bench) -> Mapping[str, Reading]:
     """Measure the feed beside torch's DataLoader with two workers, whose dataset yields ready batches."""
     plan = plan_rows(bench)
     loader = bench.peer("torch_loader")
-    groups = [(str(file_of(plan, group.file)), group.index) for group in plan.row_groups]
+    groups = [(str(file_of(plan, group.file)), group.ordinal) for group in plan.row_groups]
     loader.call("open_loader", {"groups": groups, "columns": ALL, "batch_size": BATCH_SIZE, "workers": THREADS})
 
     def read_peer() -> Epoch:

@@ -42,7 +42,8 @@ def run_all(plan: FeedPlan, count: int, workers: int) -> list[int]:
     """Run so many tasks that note that they ran."""
     ran: list[int] = []
     tasks = [Call(number % 12, lambda number=number: ran.append(number)) for number in range(count)]
-    with Reading(plan, tasks, workers=workers, on_stop=lambda: None) as running:
+    with Reading(plan, [tasks[:5], tasks[5:]], workers=workers, on_stop=lambda: None) as running:
+        running.advance()
         running.finish()
     return ran
 
@@ -55,9 +56,12 @@ def test_one_worker_runs_tasks_in_their_order(plan):
 class HastyStock(ConcurrentVentilator):
     """Petastorm's ventilator, which gets to hand out the rest just when the pool asks whether that was all."""
 
-    def __init__(self, hand_out, tasks):
-        items = [{"task": task} for task in tasks]
+    def __init__(self, hand_out, stages):
+        items = [{"task": task} for stage in stages for task in stage]
         super().__init__(hand_out, items, max_ventilation_queue_size=1, ventilation_interval=0.001)
+
+    def advance(self):
+        pass
 
     def completed(self):
         time.sleep(0.02)
@@ -140,7 +144,7 @@ def test_stopping_early_is_prompt_and_leaves_no_thread(plan):
     tasks = [Call(0, woken.wait)] * 100
     with no_thread_left():
         began = time.monotonic()
-        with Reading(plan, tasks, workers=4, on_stop=woken.set):
+        with Reading(plan, [tasks], workers=4, on_stop=woken.set):
             pass
     assert time.monotonic() - began < 2
 

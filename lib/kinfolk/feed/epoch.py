@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -62,9 +63,14 @@ class Feeding:
     arenas: Arenas
 
     @cached_property
+    def rows_G(self) -> Integers:  # noqa: N802 - the shape is part of the name
+        """Rows of each row group of the plan."""
+        return np.array([group.rows for group in self.plan.row_groups])
+
+    @cached_property
     def first_places(self) -> Integers:
         """The number in the plan of each row group's first row."""
-        return np.cumsum([0] + [group.rows for group in self.plan.row_groups])
+        return np.cumsum(self.rows_G) - self.rows_G
 
     def order_row_groups(self, epoch: int) -> Integers:
         """The row groups of the plan in the order of an epoch."""
@@ -73,8 +79,8 @@ class Feeding:
     def cut_windows(self, order: Integers) -> list[Window]:
         """The windows of an epoch whose row groups come in this order."""
         return cut_windows(
-            [self.plan.row_groups[group].rows for group in order],
-            np.array(self.plan.sizes(self.recipe.sources))[order].tolist(),
+            self.rows_G[order].tolist(),
+            self.plan.sizes(self.recipe.sources)[order].tolist(),
             self.shard.global_batch,
             max_row_groups=self.settings.window_row_groups,
             max_bytes=self.settings.window_bytes,
@@ -86,7 +92,6 @@ class Epoch:
     """One epoch of a loader, from one of its steps on."""
 
     def __init__(self, feeding: Feeding, number: int, first_step: int) -> None:
-        plan = feeding.plan
         self.feeding = feeding
         self.number = number
         self.first_step = first_step
@@ -97,15 +102,14 @@ class Epoch:
         self._work = ExitStack()
         self._reading: Reading | None = None
         order = feeding.order_row_groups(number)
-        row_groups = order.tolist()
-        ends = np.cumsum([plan.row_groups[group].rows for group in row_groups]).tolist()
+        self.row_groups: list[int] = order.tolist()
+        self.ends: list[int] = np.cumsum(feeding.rows_G[order]).tolist()
         self.runs: list[WindowRun] = []
         begun = 0
         for window in feeding.cut_windows(order):
             if begun + window.steps > first_step:
-                pieces = list(cut_pieces(window, row_groups, ends))
                 before = self.runs[-1] if self.runs else None
-                self.runs.append(WindowRun(self, window, pieces, max(0, first_step - begun), before))
+                self.runs.append(WindowRun(self, window, max(0, first_step - begun), before))
             begun += window.steps
         self._closed = deque(self.runs)
         # Other epochs have windows of some steps more or less, which is no reason to ask for other memory.
@@ -118,9 +122,9 @@ class Epoch:
             for run in self.runs:
                 if self._closed and self._closed[0] is run:
                     reading.wait_until(run.has_values)
-                    self._closed.popleft().open(at_once=True)
-                self._read_ahead(following)
+                    self._open_next(at_once=True)
                 reading.wait_until(run.is_full)
+                self._read_ahead(following)
                 for batch in run.take_batches():
                     self.numbers.count(batch)
                     yield batch
@@ -138,8 +142,9 @@ class Epoch:
         if self._reading is None:
             plan, workers = self.feeding.plan, self.feeding.settings.workers
             self._work.callback(self._give_back)
-            reading = Reading(plan, self._tasks(), workers=workers, on_stop=self._wake)
+            reading = Reading(plan, self._stages(), workers=workers, on_stop=self._wake)
             self._reading = self._work.enter_context(reading)
+            self._reading.advance()
         return self._reading
 
     def _give_back(self) -> None:
@@ -153,16 +158,22 @@ class Epoch:
             if following:
                 following._begin()
                 following._read_ahead(None)
-        elif self._closed[0].has_values() and self._closed[0].open(at_once=False):
-            self._closed.popleft()
+        elif self._closed[0].has_values():
+            self._open_next(at_once=False)
 
-    def _tasks(self) -> list[Task]:
-        """All that workers have to do, in order; the values that a sampling needs are read a window ahead."""
-        tasks: list[Task] = []
+    def _open_next(self, *, at_once: bool) -> None:
+        """Open the next window, if there is memory for it, and give the workers the one after it to wait for.
+
+        A worker without a task would look for one a thousand times a second.
+        """
+        if self._closed[0].open(at_once=at_once):
+            self._closed.popleft()
+            self._begin().advance()
+
+    def _stages(self) -> Iterator[list[Task]]:
+        """What workers have to do, window by window; the values that a sampling needs are read a window ahead."""
         for run, after in pairwise([None, *self.runs, None]):
-            tasks += after.value_tasks() if after else []
-            tasks += run.fill_tasks() if run else []
-        return tasks
+            yield [*(after.value_tasks() if after else ()), *(run.fill_tasks() if run else ())]
 
     def _wake(self) -> None:
         self.is_stopped = True
@@ -200,19 +211,17 @@ class Epoch:
 class WindowRun:
     """One window on its way: closed, then open to the workers, then full, then handed out."""
 
-    def __init__(
-        self, epoch: Epoch, window: Window, pieces: list[Piece], first_step: int, before: WindowRun | None
-    ) -> None:
+    def __init__(self, epoch: Epoch, window: Window, first_step: int, before: WindowRun | None) -> None:
         self.window = window
         self._epoch = epoch
-        self._pieces = pieces
         self._first_step = first_step
         self._next: WindowRun | None = None
         self._arena: Arena | None = None
         self._opened = threading.Event()
-        self._values: list[np.ndarray[Any, Any] | None] = [None] * len(pieces)
+        self._values: dict[int, np.ndarray[Any, Any]] = {}
         # The rows of a row group in which the window before ends come from there: it is read once.
-        self._inherits = bool(before and before._pieces[-1].turn == pieces[0].turn and not self._sampling)
+        begins_inside = epoch.ends[bisect_left(epoch.ends, window.start)] != window.start
+        self._inherits = bool(before and begins_inside and not self._sampling)
         self._inherited: queue.SimpleQueue[Columns | None] = queue.SimpleQueue()
         if before:
             before._next = self
@@ -233,7 +242,7 @@ class WindowRun:
 
     def has_values(self) -> bool:
         """Whether the window can be opened."""
-        return not self._sampling or all(values is not None for values in self._values)
+        return not self._sampling or len(self._values) == len(self._pieces)
 
     def is_full(self) -> bool:
         """Whether all rows are where their batches want them."""
@@ -264,6 +273,11 @@ class WindowRun:
         return True
 
     @cached_property
+    def _pieces(self) -> list[Piece]:
+        """The row groups that the window's rows lie in."""
+        return list(cut_pieces(self.window, self._epoch.row_groups, self._epoch.ends))
+
+    @cached_property
     def _wanted(self) -> list[Places]:
         """The rows of each piece that this rank wants, by their numbers in the row group, and their slots."""
         places = self._place_rows()
@@ -277,7 +291,7 @@ class WindowRun:
         epoch, window = self._epoch, self.window
         shard, settings = epoch.feeding.shard, epoch.feeding.settings
         if self._sampling:
-            values_N = np.concatenate([values for values in self._values if values is not None])
+            values_N = np.concatenate([self._values[turn] for turn in range(len(self._pieces))])
             places = sample_rows(window, values_N, shard, epoch.random, epoch.number, self._sampling)
         else:
             places = place_rows(window, shard, epoch.random, epoch.number, settings.mixing)
@@ -291,7 +305,7 @@ class WindowRun:
         """The rows of a row group that have these places in the window."""
         epoch = self._epoch
         rows_A = places_A - piece.start + piece.first_row
-        if epoch.feeding.settings.mixing != "window" or self._sampling:
+        if epoch.feeding.settings.mixing != "window" or self._sampling or not len(rows_A):
             return Places(rows_A, slots_A)
         random = epoch.random.at(Stream.ROWS_OF_ROW_GROUP, epoch.number, piece.row_group)
         return sort_places(random.permutation(epoch.feeding.plan.row_groups[piece.row_group].rows)[rows_A], slots_A)

@@ -108,7 +108,7 @@ class FeedLoader:
     def describe(self) -> str:
         """How well batches mix the table, in one line."""
         settings = self._settings
-        sizes = self.plan.sizes(self._recipe.sources)
+        sizes = self.plan.sizes(self._recipe.sources).tolist()
         largest = max(sizes) / 2**20
         told = (
             f"{self.plan.rows:,} rows in {len(sizes):,} row groups of up to {largest:,.1f} MiB; "

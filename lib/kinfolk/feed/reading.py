@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, Self
@@ -79,7 +79,7 @@ class _Done:
 
 def _explain(error: Exception, plan: FeedPlan, row_group: int) -> KinfolkError:
     group = plan.row_groups[row_group]
-    part = "" if group.index is None else f"row group {group.index} of "
+    part = "" if group.ordinal is None else f"row group {group.ordinal} of "
     explained = DataError(
         f"{part}{plan.root}/{plan.files[group.file].path} (version {plan.version} of the table) "
         f"could not be read: {type(error).__name__}: {error}"
@@ -90,30 +90,36 @@ def _explain(error: Exception, plan: FeedPlan, row_group: int) -> KinfolkError:
 
 @dataclass
 class PlannedVentilator(Ventilator):  # type: ignore[misc]
-    """Hands out a planned order at once; tasks wait themselves until there is room for their rows.
+    """Hands out a planned order stage by stage, each when it is told to, in the consumer's thread.
 
-    The stock ventilator calls itself complete when it has handed out everything, and the pool, which has looked at its
-    counters before it asks, then drops what was handed out in between. This one is complete only when everything
-    planned has been processed.
+    The stock ventilator hands out in a thread of its own and calls itself complete when it has handed out everything;
+    the pool, which has looked at its counters before it asks, then drops what was handed out in between. This one is
+    complete only when everything handed out has been processed, and hands out nothing while the pool looks.
     """
 
     hand_out: Callable[..., None]
-    tasks: Sequence[Task]
+    stages: Iterator[Sequence[Task]]
+    _handed_out: int = field(default=0, init=False)
     _processed: int = field(default=0, init=False)
     _is_stopped: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Called by the pool, in the consumer's thread, once its own threads run."""
-        for task in self.tasks:
+        self.advance()
+
+    def advance(self) -> None:
+        """Hand out the next stage, if one is left."""
+        for task in next(self.stages, ()):
             self.hand_out(task=task)
+            self._handed_out += 1
 
     def processed_item(self) -> None:
         """Called by the pool, in the consumer's thread, when it meets a worker's note that an item is done."""
         self._processed += 1
 
     def completed(self) -> bool:
-        """Whether nothing can come any more: each item's results stand in the queue before the note that it is done."""
-        return self._is_stopped or self._processed == len(self.tasks)
+        """Whether nothing is on its way: each item's results stand in the queue before the note that it is done."""
+        return self._is_stopped or self._processed == self._handed_out
 
     def stop(self) -> None:
         """Called by the pool when it is stopped."""
@@ -123,19 +129,27 @@ class PlannedVentilator(Ventilator):  # type: ignore[misc]
 class Reading:
     """Tasks on their way through the pool, in the order given, so many at once as there are workers.
 
-    Use it as a context: leaving it stops the threads and waits for them. Tasks that wait for something have to be woken
-    by `on_stop`.
+    Use it as a context: entering it hands out the first stage of tasks, leaving it stops the threads and waits for
+    them. Tasks that wait for something have to be woken by `on_stop`.
     """
 
-    def __init__(self, plan: FeedPlan, tasks: Sequence[Task], *, workers: int, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, plan: FeedPlan, stages: Iterable[Sequence[Task]], *, workers: int, on_stop: Callable[[], None]
+    ) -> None:
         self._plan = plan
-        self._tasks = tasks
         self._pool = ThreadPool(workers, results_queue_size=0)
         self._on_stop = on_stop
+        self._planned = 0
         self._done = 0
+        self._ventilator = PlannedVentilator(self._pool.ventilate, self._count(stages))
+
+    def _count(self, stages: Iterable[Sequence[Task]]) -> Iterator[Sequence[Task]]:
+        for stage in stages:
+            self._planned += len(stage)
+            yield stage
 
     def __enter__(self) -> Self:
-        self._pool.start(RowGroupWorker, self._plan, PlannedVentilator(self._pool.ventilate, self._tasks))
+        self._pool.start(RowGroupWorker, self._plan, self._ventilator)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -143,10 +157,15 @@ class Reading:
         self._on_stop()
         self._pool.join()
 
+    def advance(self) -> None:
+        """Hand out the next stage, if one is left."""
+        self._ventilator.advance()
+
     def wait_until(self, is_reached: Callable[[], bool]) -> None:
         """Wait until the tasks that are done so far have brought something about.
 
-        Raises DataError naming file and row group where a task has failed, and where all are done and it has not come.
+        Raises DataError naming file and row group where a task has failed, and where all that were handed out are done
+        and it has not come.
         """
         while not is_reached():
             try:
@@ -155,12 +174,15 @@ class Reading:
                 if is_reached():
                     return
                 raise DataError(
-                    f"{self._plan.root}: the pool ended after {self._done} of {len(self._tasks)} row groups; run again"
+                    f"{self._plan.root}: the pool ended after {self._done} of {self._planned} row groups; run again"
                 ) from None
 
     def finish(self) -> None:
-        """See all tasks through; raises DataError where one has failed, or where more came back than were planned."""
-        self.wait_until(lambda: self._done >= len(self._tasks))
+        """See all tasks through that were handed out.
+
+        Raises DataError where one has failed, or where more came back than went out.
+        """
+        self.wait_until(lambda: self._done >= self._planned)
         with suppress(EmptyResultError):
             self._take(self._pool.get_results())
             raise DataError(f"{self._plan.root}: the pool gave a row group twice; run again")

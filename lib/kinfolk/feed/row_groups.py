@@ -27,7 +27,7 @@ class RowGroupReader:
         group = self.plan.row_groups[row_group]
         conditions = self.plan.conditions if group.is_partial else ()
         wanted = list(dict.fromkeys([*columns, *(condition.column for condition in conditions)]))
-        rows = self._files.read(group.file, group.index, wanted)
+        rows = self._files.read(group.file, group.ordinal, wanted)
         if conditions:
             rows = select_rows(rows, conditions).select(list(columns))
         if rows.num_rows != group.rows:

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kinfolk.errors import DataError, NotFoundError, UnsupportedTableError
 from kinfolk.feed.conditions import Bounds, Condition, Verdict, judge_bounds, select_rows
+from kinfolk.feed.order import Integers
 from kinfolk.feed.table_files import DataFile, TableFiles, read_schema
 from kinfolk.tables.storage import open_filesystem, plain_uri
 
@@ -45,17 +47,16 @@ class PinnedFiles:
     conditions: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True)
-class RowGroup:
+class RowGroup(NamedTuple):
     """A row group: the place of its file in the plan, its own place in the file, and how much it holds.
 
-    One of a small file stands for all of the file, and its `index` is None. `rows` are those that the plan's conditions
-    keep, all of them unless `is_partial`. `column_bytes` are decoded sizes by the footer, in the order of the plan's
-    columns.
+    One of a small file stands for all of the file, and its `ordinal` is None. `rows` are those that the plan's
+    conditions keep, all of them unless `is_partial`. `column_bytes` are decoded sizes by the footer, in the order of
+    the plan's columns.
     """
 
     file: int
-    index: int | None
+    ordinal: int | None
     rows: int
     column_bytes: tuple[int, ...]
     is_partial: bool = False
@@ -78,26 +79,29 @@ class FeedPlan:
         """Rows of every epoch, over all ranks."""
         return sum(group.rows for group in self.row_groups)
 
-    def sizes(self, columns: Sequence[str]) -> list[int]:
-        """Decoded bytes of some columns of each row group, by the footers."""
+    def sizes(self, columns: Sequence[str]) -> Integers:
+        """Decoded bytes of some columns of each row group, by the footers: [G]."""
         places = [self.columns.index(name) for name in columns]
-        return [sum(group.column_bytes[place] for place in places) for group in self.row_groups]
+        sizes: Integers = np.array([group.column_bytes for group in self.row_groups])[:, places].sum(axis=1)
+        return sizes
 
     def to_json(self) -> str:
-        """Write the plan for `from_json`."""
-        rows_of = {"row_groups": self.row_groups, "conditions": self.conditions}
-        values = {**vars(self), **{name: [list(vars(row).values()) for row in rows] for name, rows in rows_of.items()}}
+        """Write the plan for `from_json`: of files and row groups column by column, which is read in half the time."""
+        tables = {"files": self.files, "row_groups": self.row_groups}
+        values = {
+            **vars(self),
+            **{name: list(zip(*rows, strict=True)) for name, rows in tables.items()},
+            "conditions": [list(vars(condition).values()) for condition in self.conditions],
+        }
         return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` has written."""
         values = json.loads(text)
-        files = tuple(DataFile(*file) for file in values.pop("files"))
-        groups = tuple(
-            RowGroup(file, index, rows, tuple(sizes), is_partial)
-            for file, index, rows, sizes, is_partial in values.pop("row_groups")
-        )
+        files = tuple(map(DataFile, *values.pop("files")))
+        file, ordinal, rows, sizes, is_partial = values.pop("row_groups")
+        groups = tuple(map(RowGroup, file, ordinal, rows, map(tuple, sizes), is_partial))
         conditions = tuple(Condition(*condition) for condition in values.pop("conditions"))
         columns = tuple(values.pop("columns"))
         return cls(**values, columns=columns, files=files, row_groups=groups, conditions=conditions)
@@ -187,18 +191,20 @@ class _Actions:
         self.partition_columns = list(table.metadata().partition_columns)
         self._columns: dict[str, list[Any]] = {}
         self._actions = pa.table(table.get_add_actions(flatten=True))
-        rows, sizes = self._column("num_records"), self._column("size_bytes")
-        partitions = {name: self._column(f"partition.{name}") for name in self.partition_columns}
         # The log writes paths as URIs; partition values may hold spaces, slashes and percent signs.
-        self.files = [
-            DataFile(
-                path if _is_absolute(path) else unquote(path),
-                rows[place],
-                sizes[place],
-                {name: None if values[place] is None else str(values[place]) for name, values in partitions.items()},
-            )
-            for place, path in enumerate(self._column("path"))
+        paths = [path if _is_absolute(path) else unquote(path) for path in self._column("path")]
+        rows, sizes = self._column("num_records"), self._column("size_bytes")
+        self.files = list(map(DataFile, paths, rows, sizes, self._list_partitions()))
+
+    def _list_partitions(self) -> list[dict[str, str | None]]:
+        """The values of the partition columns of each file, as the log writes them."""
+        values = [
+            [None if value is None else str(value) for value in self._column(f"partition.{name}")]
+            for name in self.partition_columns
         ]
+        if not values:
+            return [{} for _ in range(self._actions.num_rows)]
+        return [dict(zip(self.partition_columns, of_file, strict=True)) for of_file in zip(*values, strict=True)]
 
     def judge(self, place: int, condition: Condition, schema: pa.Schema) -> Verdict:
         """How many rows of a file a condition keeps."""
@@ -241,9 +247,9 @@ def plan_row_groups(snapshot: PinnedFiles) -> FeedPlan:
         footers = dict(zip(wanted, read, strict=True))
     with closing(TableFiles(snapshot.root, snapshot.schema_json, snapshot.files)) as files:
         described = [
-            _describe_row_group(snapshot, files, place, footer, index)
+            _describe_row_group(snapshot, files, place, footer, ordinal)
             for place, footer in footers.items()
-            for index in range(footer.num_row_groups)
+            for ordinal in range(footer.num_row_groups)
         ]
     is_alike = set(alike)
     groups = [group for group in described if group.rows and group.file not in is_alike]
@@ -288,10 +294,8 @@ def _describe_small_files(snapshot: PinnedFiles, places: list[int], sample: list
     rows = sum(group.rows for group in sample)
     sizes = [sum(of_column) for of_column in zip(*(group.column_bytes for group in sample), strict=True)]
     counts = [snapshot.files[place].rows or 0 for place in places]
-    return [
-        RowGroup(place, None, count, tuple(size * count // rows for size in sizes))
-        for place, count in zip(places, counts, strict=True)
-    ]
+    sizes_of = {count: tuple(size * count // rows for size in sizes) for count in set(counts)}
+    return [RowGroup(place, None, count, sizes_of[count]) for place, count in zip(places, counts, strict=True)]
 
 
 def _read_footer(filesystem: pafs.FileSystem, root: str, file: DataFile) -> pq.FileMetaData:
@@ -308,10 +312,10 @@ def _read_footer(filesystem: pafs.FileSystem, root: str, file: DataFile) -> pq.F
 
 
 def _describe_row_group(
-    snapshot: PinnedFiles, files: TableFiles, file: int, footer: pq.FileMetaData, index: int
+    snapshot: PinnedFiles, files: TableFiles, file: int, footer: pq.FileMetaData, ordinal: int
 ) -> RowGroup:
     schema = read_schema(snapshot.schema_json)
-    group = footer.row_group(index)
+    group = footer.row_group(ordinal)
     sizes = dict.fromkeys(schema.names, 0)
     bounds: dict[str, Bounds] = {}
     for leaf in range(group.num_columns):
@@ -330,9 +334,9 @@ def _describe_row_group(
         rows = 0
     elif Verdict.SOME in verdicts:
         names = sorted({condition.column for condition in snapshot.conditions})
-        rows = select_rows(files.read(file, index, names), snapshot.conditions).num_rows
+        rows = select_rows(files.read(file, ordinal, names), snapshot.conditions).num_rows
         is_partial = rows < group.num_rows
-    return RowGroup(file, index, rows, tuple(sizes.values()), is_partial)
+    return RowGroup(file, ordinal, rows, tuple(sizes.values()), is_partial)
 
 
 def _decoded_bytes(column: pq.ColumnChunkMetaData) -> int:
