@@ -30,7 +30,7 @@ _HARMLESS_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolC
 _FOOTER_THREADS_AFAR = 16
 _FOOTER_THREADS_HERE = 2
 _SMALL_FILE_BYTES = 1 << 20
-_SAMPLED_FOOTERS = 64
+_SAMPLED_FOOTERS = 32
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,10 @@ def pin_snapshot(path: str, version: int | datetime | None = None, *, where: Seq
     if unknown:
         raise DataError(f"{path} has no column {', '.join(unknown)}; it has {', '.join(schema.names)}")
     actions = _Actions(table)
-    outside = [file.path for file in actions.files if _is_absolute(file.path)]
-    if outside:
+    if actions.outside:
         raise UnsupportedTableError(
-            f"{path} refers to files of another table, such as {outside[0]}, which may vanish with it; write the table "
-            "anew with rows of its own"
+            f"{path} refers to files of another table, such as {actions.outside[0]}, which may vanish with it; write "
+            "the table anew with rows of its own"
         )
     kept = [
         file
@@ -179,22 +178,21 @@ def _check_readable(table: DeltaTable, path: str) -> None:
         )
 
 
-def _is_absolute(path: str) -> bool:
-    """Whether a path of the log is a URI of its own; names of partitions may hold a colon, escaped."""
-    return ":/" in path and re.match(r"[a-z][a-z0-9+.-]*:/", path) is not None
-
-
 class _Actions:
-    """What the log says of a version's active files."""
+    """What the log says of a version's active files.
+
+    `outside` are those whose paths are URIs of their own; names of partitions may hold a colon, escaped.
+    """
 
     def __init__(self, table: DeltaTable) -> None:
         self.partition_columns = list(table.metadata().partition_columns)
         self._columns: dict[str, list[Any]] = {}
         self._actions = pa.table(table.get_add_actions(flatten=True))
         # The log writes paths as URIs; partition values may hold spaces, slashes and percent signs.
-        paths = [path if _is_absolute(path) else unquote(path) for path in self._column("path")]
+        paths: list[str] = self._column("path")
+        self.outside = [path for path in paths if ":/" in path and re.match(r"[a-z][a-z0-9+.-]*:/", path)]
         rows, sizes = self._column("num_records"), self._column("size_bytes")
-        self.files = list(map(DataFile, paths, rows, sizes, self._list_partitions()))
+        self.files = list(map(DataFile, map(unquote, paths), rows, sizes, self._list_partitions()))
 
     def _list_partitions(self) -> list[dict[str, str | None]]:
         """The values of the partition columns of each file, as the log writes them."""
