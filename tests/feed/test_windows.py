@@ -121,3 +121,20 @@ def test_bfloat16_is_carried():
     arena.put(np.array([1, 0]), {"x": taken})
     (batch,) = arena.take_batches()
     assert batch.columns["x"].values_B.tolist() == [[0, 1], [4, 5]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32, torch.bfloat16, torch.float64])
+def test_lists_of_any_kind_of_number_are_taken(dtype):
+    column = Ragged(torch.tensor([1, 0, 3], dtype=dtype), torch.tensor([0, 1, 1, 3]), torch.ones(3, dtype=torch.bool))
+    taken = take_rows(column, np.array([2, 1, 0, 2]))
+    assert isinstance(taken, Ragged)
+    assert taken.offsets_B1.tolist() == [0, 2, 2, 3, 5]
+    assert torch.equal(taken.values_T, torch.tensor([0, 3, 1, 0, 3], dtype=dtype))
+
+
+def test_lists_of_other_numbers_than_before_are_refused():
+    arena = Arena(2, is_pinned=False)
+    arena.begin(1, Shard(0, 1, 2), first_step=0, rows=2)
+    arena.put(np.array([0]), {"x": ragged(pa.array([[1, 2]], pa.list_(pa.int32())))})
+    with pytest.raises(DataError, match=r"lists of torch\.int64 came, .* had lists of torch\.int32"):
+        arena.put(np.array([1]), {"x": ragged(pa.array([[3]], pa.list_(pa.int64())))})

@@ -80,6 +80,12 @@ class _RaggedParts:
 
     parts: list[tuple[Integers, Ragged]] = field(default_factory=list)
 
+    def put(self, slots: Integers, column: Ragged) -> None:
+        """Keep the lists of rows that belong into these places."""
+        if self.parts and (before := self.parts[0][1].values_T.dtype) is not column.values_T.dtype:
+            raise DataError(f"lists of {column.values_T.dtype} came, where rows before them had lists of {before}")
+        self.parts.append((slots, column))
+
     def assemble(self, places: int, batch_size: int) -> list[Ragged]:
         """Put the lists in the order of their places, an empty one where there is no row, and cut them into batches."""
         slots = np.concatenate([slots for slots, _ in self.parts])
@@ -179,7 +185,7 @@ class Arena:
             self._is_filled[slots] = True
             for name, column in columns.items():
                 if isinstance(column, Ragged):
-                    self._ragged[name].parts.append((slots, column))
+                    self._ragged[name].put(slots, column)
         for name, column in columns.items():
             if isinstance(column, Dense):
                 self._dense[name].put(slots, column)
