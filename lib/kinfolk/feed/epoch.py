@@ -123,11 +123,9 @@ class Epoch:
                 if self._closed and self._closed[0] is run:
                     reading.wait_until(run.has_values)
                     self._open_next(at_once=True)
-                else:
-                    self._read_ahead(following)
-                # The next window of one that was opened just now waits: to place its rows here would keep the workers
-                # from the interpreter, and one of them does it with the last row group of this one.
                 reading.wait_until(run.is_full)
+                # Not before: to place the next window's rows here would have kept the workers from the interpreter, and
+                # one of them has done it with the last row group of this one.
                 self._read_ahead(following)
                 for batch in run.take_batches():
                     self.numbers.count(batch)

@@ -87,10 +87,9 @@ class FeedPlan:
 
     def to_json(self) -> str:
         """Write the plan for `from_json`: of files and row groups column by column, which is read in half the time."""
-        tables = {"files": self.files, "row_groups": self.row_groups}
-        values = {
-            **vars(self),
-            **{name: list(zip(*rows, strict=True)) for name, rows in tables.items()},
+        values = vars(self) | {
+            "files": list(zip(*self.files, strict=True)),
+            "row_groups": list(zip(*self.row_groups, strict=True)),
             "conditions": [list(vars(condition).values()) for condition in self.conditions],
         }
         return json.dumps(values)
