@@ -200,13 +200,10 @@ class Arena:
             if isinstance(column, Ragged):
                 self._ragged.setdefault(name, _RaggedParts())
             elif name not in self._dense:
-                self._dense[name] = _Dense(
-                    torch.zeros(
-                        (self.capacity, *column.values_B.shape[1:]),
-                        dtype=column.values_B.dtype,
-                        pin_memory=self._is_pinned,
-                    )
-                )
+                shape = (self.capacity, *column.values_B.shape[1:])
+                # Places that no window needs stay untouched, and take up no memory.
+                values = torch.empty(shape, dtype=column.values_B.dtype, pin_memory=self._is_pinned)
+                self._dense[name] = _Dense(values)
 
     def _finish(self) -> None:
         """Make the batches, all at once and in a worker's thread: the trainer's has only to take them."""
