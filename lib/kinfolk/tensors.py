@@ -240,13 +240,12 @@ def _from_zero(offsets: np.ndarray[Any, np.dtype[np.integer[Any]]]) -> torch.Ten
 
 def _offsets(array: pa.Array) -> np.ndarray[Any, np.dtype[np.integer[Any]]]:
     """Offsets of a binary or list array, B + 1 of them, into its data."""
-    kinds = (pa.types.is_large_list, pa.types.is_large_binary, pa.types.is_large_string)
-    is_large = any(is_kind(array.type) for is_kind in kinds)
-    kind = pa.int64() if is_large else pa.int32()
+    kind = array.type
+    is_large = pa.types.is_large_list(kind) or pa.types.is_large_binary(kind) or pa.types.is_large_string(kind)
+    dtype = np.dtype(np.int64 if is_large else np.int32)
     if not len(array):
-        return np.zeros(1, dtype=np.int64 if is_large else np.int32)
-    offsets = pa.Array.from_buffers(kind, len(array) + 1, [None, array.buffers()[1]], offset=array.offset)
-    return np.asarray(offsets)
+        return np.zeros(1, dtype)
+    return np.frombuffer(array.buffers()[1], dtype, len(array) + 1, array.offset * dtype.itemsize)
 
 
 def _share(array: pa.Array) -> torch.Tensor:
