@@ -309,8 +309,11 @@ class WindowRun:
         rows_A = places_A - piece.start + piece.first_row
         if epoch.feeding.settings.mixing != "window" or self._sampling or not len(rows_A):
             return Places(rows_A, slots_A)
-        random = epoch.random.at(Stream.ROWS_OF_ROW_GROUP, epoch.number, piece.row_group)
-        return sort_places(random.permutation(epoch.feeding.plan.row_groups[piece.row_group].rows)[rows_A], slots_A)
+        rows = epoch.feeding.plan.row_groups[piece.row_group].rows
+        places = epoch.random.at(Stream.ROWS_OF_ROW_GROUP, epoch.number, piece.row_group).permutation(rows)
+        if np.array_equal(rows_A, np.arange(rows)):
+            return Places(rows_A, slots_A[places])
+        return sort_places(np.argsort(places)[rows_A], slots_A)
 
     def _read_values(self, turn: int) -> None:
         piece = self._pieces[turn]
@@ -341,6 +344,9 @@ class WindowRun:
         # A window that is full may be handed out and closed before those of its tasks end that had no row for it.
         if columns is not None and is_wanted and self._arena:
             self._arena.put(slots, columns)
+        if turn == len(self._pieces) // 2 and self._next:
+            # Long before the other workers ask where the next window's rows go, and would have to wait for it.
+            self._next.prepare()
 
     def take_batches(self) -> Iterator[Batch]:
         """The batches of a full window."""

@@ -9,7 +9,8 @@ stretch over. Lanes are as many whatever the number of ranks: which row stands a
 follows from the plan, the seed, the epoch, the size of the global batch and the window alone. Where a rank's range ends
 inside a lane, the ranks on both sides read that lane.
 
-Shapes: G row groups, N rows of a window, A of them with a place, S steps of a window, B rows of a global batch.
+Shapes: G row groups, N rows of a window, A of them with a place, S steps of a window, B rows of a global batch, L lanes,
+T rows of the lane that has most.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Stream(IntEnum):
 
     ROW_GROUPS = 0
     ROWS_OF_ROW_GROUP = 1
-    ROWS_OF_LANE = 2
+    ROWS_OF_LANES = 2
     UNITS = 3
     SAMPLES = 4
     ROWS_OF_TRANSFORM = 5
@@ -187,30 +188,26 @@ def place_rows(window: Window, shard: Shard, random: Random, epoch: int, mixing:
     edges = np.arange(lanes + 1) * shard.global_batch // lanes
     last_places = places_of_last_step(window, shard.global_batch)
     edges_of_last = np.searchsorted(last_places, edges)
-    shares = (window.steps - 1) * np.diff(edges) + np.diff(edges_of_last)
+    widths = np.diff(edges)
+    shares = (window.steps - 1) * widths + np.diff(edges_of_last)
     starts = _stretch_starts(shares, is_reversed=window.number % 2 == 1)
-    rows: list[Integers] = []
-    slots: list[Integers] = []
-    for lane in np.argsort(starts, kind="stable").tolist():
-        low, high = int(edges[lane]), int(edges[lane + 1])
-        if high <= shard.first or low >= shard.last:
-            continue
-        steps, places = np.divmod(np.arange(shares[lane]), high - low)
-        places += low
-        in_last = int(edges_of_last[lane + 1] - edges_of_last[lane])
-        if in_last:
-            steps[-in_last:] = window.steps - 1
-            places[-in_last:] = last_places[edges_of_last[lane] : edges_of_last[lane + 1]]
-        if mixing == "window":
-            order = random.at(Stream.ROWS_OF_LANE, epoch, window.number, lane).permutation(len(places))
-            steps, places = steps[order], places[order]
-        rows_A, slots_A = starts[lane] + np.arange(len(places)), steps * shard.batch_size + places - shard.first
-        if low < shard.first or high > shard.last:
-            is_ours = (places >= shard.first) & (places < shard.last)
-            rows_A, slots_A = rows_A[is_ours], slots_A[is_ours]
-        rows.append(rows_A)
-        slots.append(slots_A)
-    return Places(np.concatenate(rows), np.concatenate(slots)) if rows else Places(_NOTHING, _NOTHING)
+    ours = np.flatnonzero((edges[1:] > shard.first) & (edges[:-1] < shard.last))
+    ours = ours[np.argsort(starts[ours], kind="stable")]
+    turns_LT = np.broadcast_to(np.arange(shares.max()), (lanes, shares.max()))
+    if mixing == "window":
+        # Of all lanes, on every rank: that is cheaper than a source of randomness for each.
+        turns_LT = random.at(Stream.ROWS_OF_LANES, epoch, window.number).permuted(turns_LT, axis=1)
+    turns_A = turns_LT[ours][turns_LT[ours] < shares[ours, None]]
+    lanes_A = np.repeat(ours, shares[ours])
+    firsts = np.cumsum(shares[ours]) - shares[ours]
+    rows_A = np.arange(len(lanes_A)) + np.repeat(starts[ours] - firsts, shares[ours])
+    steps_A, places_A = np.divmod(turns_A, widths[lanes_A])
+    is_last = steps_A == window.steps - 1
+    of_last = last_places[edges_of_last[lanes_A[is_last]] + places_A[is_last]]
+    places_A += edges[lanes_A]
+    places_A[is_last] = of_last
+    is_ours = (places_A >= shard.first) & (places_A < shard.last)
+    return Places(rows_A[is_ours], (steps_A * shard.batch_size + places_A - shard.first)[is_ours])
 
 
 _NOTHING = np.zeros(0, dtype=np.int64)
