@@ -9,8 +9,8 @@ stretch over. Lanes are as many whatever the number of ranks: which row stands a
 follows from the plan, the seed, the epoch, the size of the global batch and the window alone. Where a rank's range ends
 inside a lane, the ranks on both sides read that lane.
 
-Shapes: G row groups, N rows of a window, A of them with a place, S steps of a window, B rows of a global batch, L lanes,
-T rows of the lane that has most.
+Shapes: G row groups, N rows of a window, A of them with a place, S steps of a window, B rows of a global batch,
+L lanes, T rows of the lane that has most.
 """
 
 from __future__ import annotations
