@@ -193,6 +193,7 @@ def place_rows(window: Window, shard: Shard, random: Random, epoch: int, mixing:
     starts = _stretch_starts(shares, is_reversed=window.number % 2 == 1)
     ours = np.flatnonzero((edges[1:] > shard.first) & (edges[:-1] < shard.last))
     ours = ours[np.argsort(starts[ours], kind="stable")]
+    # A lane fills its places step by step: the turn of a row in its lane says which step and which place it gets.
     turns_LT = np.broadcast_to(np.arange(shares.max()), (lanes, shares.max()))
     if mixing == "window":
         # Of all lanes, on every rank: that is cheaper than a source of randomness for each.
@@ -202,6 +203,7 @@ def place_rows(window: Window, shard: Shard, random: Random, epoch: int, mixing:
     firsts = np.cumsum(shares[ours]) - shares[ours]
     rows_A = np.arange(len(lanes_A)) + np.repeat(starts[ours] - firsts, shares[ours])
     steps_A, places_A = np.divmod(turns_A, widths[lanes_A])
+    # In the last step only some of its places are filled.
     is_last = steps_A == window.steps - 1
     of_last = last_places[edges_of_last[lanes_A[is_last]] + places_A[is_last]]
     places_A += edges[lanes_A]
