@@ -125,7 +125,7 @@ class Epoch:
                     self._open_next(at_once=True)
                 reading.wait_until(run.is_full)
                 # Not before: to place the next window's rows here would have kept the workers from the interpreter, and
-                # one of them has done it with the last row group of this one.
+                # one of them has done it halfway through this one.
                 self._read_ahead(following)
                 for batch in run.take_batches():
                     self.numbers.count(batch)
