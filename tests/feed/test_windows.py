@@ -1,10 +1,9 @@
 """The memory of windows: rows in their places, used again only when nobody holds them."""
 
 import gc
-import mmap
-from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
 import torch
@@ -41,11 +40,6 @@ def rows_of(columns: dict[str, Dense | Ragged]) -> list[list[int] | None]:
     return found
 
 
-def resident_bytes() -> int:
-    """The memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
-
-
 def fill(arena: Arena, placed: dict[int, list[int] | None], *, steps: int, size: int) -> list[list[int] | None]:
     """Fill a window and read it to its end."""
     arena.begin(steps, Shard(0, 1, size), first_step=0, rows=len(placed))
@@ -68,9 +62,10 @@ def test_rows_stand_where_they_are_put_and_empty_places_are_empty(first, second,
 
 def test_places_without_a_row_take_up_no_memory():
     arena = Arena(1 << 24, is_pinned=False)
-    before = resident_bytes()
+    process = psutil.Process()
+    before = process.memory_info().rss
     assert fill(arena, {1: [7]}, steps=2, size=2) == [None, [7], None, None]
-    assert resident_bytes() - before < 32 << 20
+    assert process.memory_info().rss - before < 32 << 20
 
 
 def test_what_a_broken_off_window_left_is_forgotten():
